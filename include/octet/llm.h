@@ -1,0 +1,127 @@
+// LLM: load a Hugging Face checkpoint and generate text, in vLLM's shape.
+//
+// An LLM owns its weights (mapped from the files), its KV cache and its threads. One thread may call it at
+// a time; make two LLMs for two threads. Nothing is printed; notices() holds what a person should know
+// (which KV scales were found, which cache dtype a checkpoint asked for).
+#pragma once
+
+#include <octet/error.h>
+#include <octet/kv_cache_options.h>
+#include <octet/sampling_params.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace octet {
+
+// How to load; vLLM's names.
+struct LLMOptions {
+  std::string model;                       // a checkpoint directory
+  std::string kv_cache_dtype = "auto";     // auto | fp8 | fp8_e4m3 | fp8_e5m2; fp8 is fp8_e4m3
+  std::optional<int> max_model_len;        // tokens; default: the config's max_position_embeddings
+  int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
+  std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
+  int max_num_seqs = 32;                   // sequences in one step
+  int max_num_batched_tokens = 512;        // tokens in one step; longer prompts go in chunks
+  int threads = 0;                         // 0 = physical cores
+  std::string isa;                         // forces a kernel table; empty = OCTET_ISA, then the fastest
+};
+
+// A prompt as text or as token ids (ids win where both are given).
+struct Prompt {
+  std::string text;
+  std::optional<std::vector<std::int32_t>> token_ids;
+
+  Prompt(std::string prompt_text) : text(std::move(prompt_text)) {}
+  Prompt(const char* prompt_text) : text(prompt_text) {}
+  Prompt(std::vector<std::int32_t> ids) : token_ids(std::move(ids)) {}
+};
+
+struct ChatMessage {
+  std::string role;
+  std::string content;
+};
+
+// One token's log-probability (natural logarithm, of the model's own distribution before temperature
+// and penalties), with its rank (1 = likeliest).
+struct Logprob {
+  std::int32_t token_id = 0;
+  float logprob = 0;
+  int rank = 0;
+  std::string decoded_token;
+};
+
+struct CompletionOutput {
+  int index = 0;
+  std::string text;
+  std::vector<std::int32_t> token_ids;
+  // "stop" (an end token or stop string), "length" (max_tokens or max_model_len), or empty while running.
+  std::string finish_reason;
+  std::string stop_reason;                     // the stop string or stop token id that ended it, else empty
+  double cumulative_logprob = 0;               // filled where logprobs were asked for
+  std::vector<std::vector<Logprob>> logprobs;  // [token]: the chosen one first, then the likeliest
+};
+
+// Seconds since generate() was called.
+struct RequestTimings {
+  double first_token = 0;
+  double finished = 0;
+};
+
+struct RequestOutput {
+  std::string request_id;
+  std::string prompt;  // text, rendered where it came from chat
+  std::vector<std::int32_t> prompt_token_ids;
+  std::vector<CompletionOutput> outputs;
+  bool finished = false;
+  RequestTimings timings;
+};
+
+// Called with newly decoded text (never a broken UTF-8 sequence) of prompt `prompt_index`.
+// Return false to stop generating.
+using TextCallback = std::function<bool(std::size_t prompt_index, const std::string& new_text)>;
+
+class OCTET_EXPORT LLM {
+ public:
+  // Throws Error: not_found, invalid_file, unsupported, invalid_argument, out_of_memory.
+  explicit LLM(LLMOptions options);
+  ~LLM();
+  LLM(LLM&&) noexcept;
+  LLM& operator=(LLM&&) noexcept;
+
+  // Generates for all prompts together (continuous batching); outputs are in the prompts' order.
+  // Throws Error{invalid_argument} for bad parameters, invalid UTF-8 or a prompt longer than max_model_len,
+  // before anything is generated.
+  std::vector<RequestOutput> generate(const std::vector<Prompt>& prompts, const SamplingParams& params = {},
+                                      const TextCallback& on_text = nullptr);
+  RequestOutput generate(const Prompt& prompt, const SamplingParams& params = {},
+                         const TextCallback& on_text = nullptr);
+
+  // Renders each conversation with the checkpoint's chat template (with the generation prompt) and generates.
+  std::vector<RequestOutput> chat(const std::vector<std::vector<ChatMessage>>& conversations,
+                                  const SamplingParams& params = {}, const TextCallback& on_text = nullptr);
+  RequestOutput chat(const std::vector<ChatMessage>& conversation, const SamplingParams& params = {},
+                     const TextCallback& on_text = nullptr);
+
+  // The parameters that generation_config.json suggests, over vLLM's defaults.
+  SamplingParams default_sampling_params() const;
+
+  KvCacheStats kv_cache_stats() const;
+  const std::vector<std::string>& notices() const;
+  int max_model_len() const;
+  int vocab_size() const;
+
+  std::vector<std::int32_t> encode(const std::string& text, bool add_special_tokens = true) const;
+  std::string decode(const std::vector<std::int32_t>& token_ids, bool skip_special_tokens = false) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace octet

@@ -1,0 +1,38 @@
+// SamplingParams: how the next token is chosen, with vLLM's names, meanings and defaults.
+//
+// A plain value; check it with validate() (generate() does).
+#pragma once
+
+#include <octet/error.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octet {
+
+struct SamplingParams {
+  double presence_penalty = 0.0;   // -2..2, subtracted once from the logit of every token already generated
+  double frequency_penalty = 0.0;  // -2..2, subtracted once for each time it was generated
+  double repetition_penalty =
+      1.0;  // > 0; divides positive and multiplies negative logits of tokens in prompt or output
+  double temperature = 1.0;  // 0 = greedy
+  double top_p = 1.0;        // (0, 1]
+  int top_k = 0;             // 0 or -1 = all
+  double min_p = 0.0;        // [0, 1], relative to the likeliest token
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> stop;  // generation ends before the first of these
+  std::vector<std::int32_t> stop_token_ids;
+  bool include_stop_str_in_output = false;
+  bool ignore_eos = false;
+  std::optional<int> max_tokens = 16;  // nothing = up to max_model_len
+  int min_tokens = 0;
+  std::optional<int> logprobs;  // this many likeliest tokens at each step, beside the chosen one
+  bool skip_special_tokens = true;
+
+  // Throws Error{invalid_argument} naming the field, what is allowed and what was found.
+  OCTET_EXPORT void validate() const;
+};
+
+}  // namespace octet

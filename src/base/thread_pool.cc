@@ -1,0 +1,137 @@
+#include "base/thread_pool.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+
+namespace octet {
+
+namespace {
+
+// About 30 µs of polling: longer than the gap between two loops of one decode step, shorter than
+// anything a person would notice on an idle machine.
+constexpr int kSpins = 4000;
+
+void pause_cpu() { __builtin_ia32_pause(); }
+
+}  // namespace
+
+struct ThreadPool::State {
+  // `generation` counts loops; a worker that sees it change takes part in that loop. All fields of a loop
+  // are written before the release store of generation and read after its acquire load.
+  alignas(64) std::atomic<std::uint64_t> generation{0};
+  alignas(64) std::atomic<std::size_t> next{0};
+  alignas(64) std::atomic<int> busy_workers{0};
+  std::size_t num_tasks = 0;
+  void* context = nullptr;
+  TaskFunction function = nullptr;
+
+  alignas(64) std::atomic<int> sleepers{0};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::atomic<bool> stopping{false};
+  std::vector<std::thread> workers;
+
+  void take_tasks(int thread) {
+    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < num_tasks;)
+      function(context, i, thread);
+  }
+
+  // Waits until generation differs from `seen`, polling first.
+  void wait_for_work(std::uint64_t seen) {
+    for (int spin = 0; spin < kSpins; ++spin) {
+      if (generation.load(std::memory_order_acquire) != seen) return;
+      pause_cpu();
+    }
+    std::unique_lock lock(mutex);
+    sleepers.fetch_add(1);
+    wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
+    sleepers.fetch_sub(1);
+  }
+
+  void work(int thread) {
+    std::uint64_t seen = 0;
+    for (;;) {
+      wait_for_work(seen);
+      seen = generation.load(std::memory_order_acquire);
+      if (stopping.load()) return;
+      take_tasks(thread);
+      busy_workers.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  void announce() {
+    generation.fetch_add(1);  // sequentially consistent with `sleepers`: one of the two sides sees the other
+    if (sleepers.load() == 0) return;
+    std::lock_guard lock(mutex);  // a worker between its last look and its sleep holds this
+    wake.notify_all();
+  }
+};
+
+ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
+  if (num_threads < 0)
+    throw Error(ErrorCode::invalid_argument, "expected 0 or more, found " + std::to_string(num_threads),
+                "threads");
+  const int count = num_threads == 0 ? physical_cores() : num_threads;
+  for (int thread = 1; thread < count; ++thread)
+    state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  state_->stopping.store(true);
+  state_->announce();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+int ThreadPool::num_threads() const noexcept { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::run_erased(std::size_t num_tasks, void* context, TaskFunction function) {
+  State& s = *state_;
+  if (s.workers.empty() || num_tasks < 2) {
+    for (std::size_t i = 0; i < num_tasks; ++i) function(context, i, 0);
+    return;
+  }
+  s.num_tasks = num_tasks;
+  s.context = context;
+  s.function = function;
+  s.next.store(0, std::memory_order_relaxed);
+  s.busy_workers.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
+  s.announce();
+  s.take_tasks(0);
+  // The workers' tails are short; give the core away only if one of them seems to have lost its own.
+  for (int spin = 0; s.busy_workers.load(std::memory_order_acquire) != 0; ++spin) {
+    if (spin < kSpins)
+      pause_cpu();
+    else
+      std::this_thread::yield();
+  }
+}
+
+int physical_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+  std::set<std::pair<std::string, std::string>> cores;  // (package, core)
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    std::string package, core;
+    std::ifstream(topology + "physical_package_id") >> package;
+    std::ifstream(topology + "core_id") >> core;
+    if (core.empty()) core = "cpu" + std::to_string(cpu);  // no topology: count logical processors
+    cores.emplace(std::move(package), std::move(core));
+  }
+  return cores.empty() ? 1 : static_cast<int>(cores.size());
+}
+
+}  // namespace octet

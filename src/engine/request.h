@@ -1,0 +1,51 @@
+// What goes into the engine and what comes out: token ids only.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octet::engine {
+
+using RequestId = std::int64_t;
+
+// How to pick tokens; the public SamplingParams less everything about text.
+struct Sampling {
+  double temperature = 1.0;  // 0 = greedy
+  double top_p = 1.0;
+  int top_k = 0;  // 0 = all
+  double min_p = 0.0;
+  double presence_penalty = 0.0;
+  double frequency_penalty = 0.0;
+  double repetition_penalty = 1.0;
+  std::optional<std::uint64_t> seed;
+  int logprobs = -1;  // -1 = none; else how many likeliest tokens beside the chosen one
+};
+
+struct Request {
+  std::vector<std::int32_t> prompt;  // not empty
+  Sampling sampling;
+  int max_tokens = 16;                       // new tokens, at most
+  int min_tokens = 0;                        // stop tokens are not sampled before that many
+  std::vector<std::int32_t> stop_token_ids;  // end the sequence; kept in the output
+};
+
+enum class FinishReason { none, stop, length, cancelled };
+
+struct TokenLogprob {
+  std::int32_t token_id;
+  float logprob;  // of the model's own distribution: before temperature and penalties
+  int rank;       // 1 = likeliest
+};
+
+// One new token of one request.
+struct TokenOutput {
+  RequestId request;
+  std::int32_t token_id;
+  FinishReason finish_reason;          // none while it goes on
+  std::vector<TokenLogprob> logprobs;  // the chosen token first, then the likeliest; empty if not asked for
+};
+
+}  // namespace octet::engine

@@ -1,0 +1,84 @@
+// Checkpoint: a Hugging Face model directory, opened: its config and its tensors, mapped read-only.
+//
+// Tensor bytes are views into the mappings and live as long as the Checkpoint. Opening checks every
+// header completely (see docs/safetensors.md); tensor bytes are read only when somebody looks at them.
+// Thread-safe after opening.
+// Source: the safetensors format description (huggingface/safetensors 0.8), transformers' sharded index.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "files/json_value.h"
+
+namespace octet::files {
+
+// The dtype as the safetensors header spells it.
+enum class TensorDtype : std::uint8_t {
+  F64,
+  F32,
+  F16,
+  BF16,
+  F8_E4M3,
+  F8_E5M2,
+  I64,
+  I32,
+  I16,
+  I8,
+  U64,
+  U32,
+  U16,
+  U8,
+  BOOL
+};
+std::string_view tensor_dtype_name(TensorDtype dtype);
+std::size_t tensor_dtype_bytes(TensorDtype dtype);
+
+struct TensorView {
+  std::string name;
+  std::string file;  // the path of the safetensors file, for errors
+  TensorDtype dtype = TensorDtype::F32;
+  std::vector<std::int64_t> shape;  // [] for a scalar
+  std::span<const std::byte> data;  // little-endian, row-major, exactly shape * dtype bytes
+
+  std::int64_t elements() const;
+  // All elements as float; F32, F16, BF16, F8_E4M3, F8_E5M2 only, else throws Error{unsupported}.
+  std::vector<float> to_floats() const;
+  // Throws Error of this code with "FILE: tensor NAME" as context.
+  [[noreturn]] void fail(const std::string& message) const;
+};
+
+class Checkpoint {
+ public:
+  // Opens `directory`: config.json, then model.safetensors or model.safetensors.index.json with its shards.
+  // Throws Error: not_found (no directory, no config, no weights, a shard missing; naming what a checkpoint
+  // needs), invalid_file (any header that is short, lies, overlaps, overflows or disagrees with the index).
+  static Checkpoint open(const std::string& directory);
+  ~Checkpoint();
+  Checkpoint(Checkpoint&&) noexcept;
+  Checkpoint& operator=(Checkpoint&&) noexcept;
+
+  const std::string& directory() const;
+  const JsonValue& config() const;                     // config.json
+  std::optional<JsonValue> generation_config() const;  // generation_config.json, where there is one
+
+  // Sorted by name.
+  const std::vector<TensorView>& tensors() const;
+  const TensorView* find(std::string_view name) const;  // null where absent
+  // Throws Error{invalid_file} naming the tensor, and the nearest name that exists.
+  const TensorView& at(std::string_view name) const;
+
+  std::int64_t weight_bytes() const;  // of all tensors
+ private:
+  struct Impl;
+  explicit Checkpoint(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace octet::files

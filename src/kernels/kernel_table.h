@@ -1,0 +1,122 @@
+// KernelTable: the functions that differ by instruction set, chosen once at start-up and handed to Model.
+//
+// Kernels are noexcept, allocate nothing and start no threads: the caller splits the work and gives each
+// call its own scratch. All activations are float32. Shapes are written [outer, …, inner], row-major
+// unless a stride (in elements) is named.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kv_view.h"
+#include "numeric/dtype.h"
+
+namespace octet::kernels {
+
+// Query heads that one call may take (the size of a GQA group).
+inline constexpr int kMaxGroup = 64;
+
+// One row range of y = x W^T: y[m, r] for m in [0, num_tokens), r in [row_begin, row_end).
+struct GemvArgs {
+  const void* weight;  // [rows, cols] in weight_dtype, row-major, at least 2-byte aligned (1 for FP8)
+  Dtype weight_dtype;
+  int cols;
+  int row_begin;
+  int row_end;
+  const float* x;  // [num_tokens, cols], stride x_stride
+  std::int64_t x_stride;
+  float* y;  // [num_tokens, rows], stride y_stride; y[m * y_stride + r] is written
+  std::int64_t y_stride;
+  int num_tokens;  // small (decode); any value is right, GEMM is faster from about 16
+};
+
+// Quantise one token's keys and values and write them into the cache at `slot`.
+struct StoreKvArgs {
+  const float* k;  // [num_kv_heads, head_dim], after rotary embedding
+  const float* v;  // [num_kv_heads, head_dim]
+  const KvView* kv;
+  std::int64_t slot;
+};
+
+// One split of one sequence's attention at one KV head: all query heads of the group at one position,
+// over cached positions [begin, end). The result is partial: see MergeArgs.
+struct DecodeAttentionArgs {
+  const float* q;       // [group, head_dim], contiguous, after rotary embedding
+  int group;            // query heads that share this KV head, 1..kMaxGroup
+  float softmax_scale;  // 1/sqrt(head_dim) usually; the kernel multiplies by k_scale[kv_head]
+  const KvView* kv;
+  int kv_head;
+  const std::int32_t* block_table;  // block of position p is block_table[p / block_size]
+  int begin;
+  int end;     // begin < end
+  float* out;  // [group, head_dim]: sum of exp(score - max) * stored v, not normalised
+  float* max;  // [group]: the largest score
+  float* sum;  // [group]: sum of exp(score - max)
+};
+
+// Merges the splits of one (sequence, kv_head) and finishes: out = v_scale * Σ partial / Σ sum.
+struct MergeAttentionArgs {
+  const float* partial_out;  // [num_splits, group, head_dim]
+  const float* partial_max;  // [num_splits, group]
+  const float* partial_sum;  // [num_splits, group]
+  int num_splits;
+  int group;
+  int head_dim;
+  float v_scale;
+  float* out;  // [group, head_dim]
+};
+
+// A tile of consecutive query positions of one sequence at one KV head. Query i stands at position
+// first_position + i and attends to cached positions (p - window, p], or [0, p] where window is 0; its
+// own key and value are in the cache already. Writes the finished output (v_scale included).
+struct PrefillAttentionArgs {
+  const float* q;         // q[(i * q_stride) + g * head_dim + d], after rotary embedding
+  std::int64_t q_stride;  // elements from one query position to the next
+  int num_queries;
+  int group;
+  int first_position;
+  int window;
+  float softmax_scale;  // the kernel multiplies by k_scale[kv_head]
+  const KvView* kv;
+  int kv_head;
+  const std::int32_t* block_table;
+  float* out;  // as q, with out_stride
+  std::int64_t out_stride;
+  float* scratch;  // prefill_scratch_floats(num_queries, group, head_dim) floats, 64-byte aligned
+};
+
+struct KernelTable {
+  const char* isa;  // "reference", "avx2", "avx512", "avx512_bf16"
+
+  // out[i] = x[i] / sqrt(mean(x^2) + epsilon) * gain[i]; out may be x.
+  void (*rms_norm)(float* out, const float* x, const float* gain, int size, float epsilon) noexcept;
+
+  // Rotates pairs (x[i], x[i + head_dim/2]) of each head: the "rotate half" order of Hugging Face.
+  // x [num_heads, head_dim]; cos, sin [head_dim / 2] for this token's position.
+  void (*rope)(float* x, const float* cos, const float* sin, int num_heads, int head_dim) noexcept;
+
+  // out[i] = silu(gate[i]) * up[i]; out may be gate.
+  void (*silu_mul)(float* out, const float* gate, const float* up, int size) noexcept;
+
+  // x[i] += y[i].
+  void (*add)(float* x, const float* y, int size) noexcept;
+
+  // out[i] = float(weight[i]), exactly; `size` elements of `dtype`.
+  void (*to_float)(float* out, const void* in, Dtype dtype, std::int64_t size) noexcept;
+
+  void (*gemv)(const GemvArgs&) noexcept;
+  void (*store_kv)(const StoreKvArgs&) noexcept;
+  void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
+  void (*merge_attention)(const MergeAttentionArgs&) noexcept;
+  void (*prefill_attention)(const PrefillAttentionArgs&) noexcept;
+  // Floats of scratch that prefill_attention needs.
+  std::size_t (*prefill_scratch_floats)(int num_queries, int group, int head_dim) noexcept;
+};
+
+// The tables. A table whose instructions the CPU lacks must not be called.
+const KernelTable& reference_table() noexcept;
+const KernelTable& avx2_table() noexcept;
+const KernelTable& avx512_table() noexcept;
+const KernelTable& avx512_bf16_table() noexcept;
+
+}  // namespace octet::kernels

@@ -1,0 +1,32 @@
+// BatchPlan: what one step computes; every layer reads the same plan.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace octet::model {
+
+// T tokens of S sequences, each sequence's tokens consecutive. A sequence with one token is a decode.
+struct BatchPlan {
+  std::vector<std::int32_t> token_ids;     // [T]
+  std::vector<std::int32_t> positions;     // [T] position of the token in its sequence
+  std::vector<std::int64_t> slot_mapping;  // [T] cache slot: block * block_size + offset
+  std::vector<std::int32_t> query_start;   // [S + 1] first token of each sequence; back() == T
+  std::vector<std::int32_t> block_tables;  // [S, max_blocks] block ids, rows padded with 0
+  std::int32_t max_blocks = 0;             // row length of block_tables
+  std::vector<std::int32_t> logits_rows;   // [L] tokens whose logits are wanted, rising
+
+  int num_tokens() const { return static_cast<int>(token_ids.size()); }
+  int num_seqs() const { return static_cast<int>(query_start.size()) - 1; }
+  void clear() {
+    token_ids.clear();
+    positions.clear();
+    slot_mapping.clear();
+    query_start.assign(1, 0);
+    block_tables.clear();
+    max_blocks = 0;
+    logits_rows.clear();
+  }
+};
+
+}  // namespace octet::model

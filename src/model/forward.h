@@ -1,0 +1,39 @@
+// Model: a loaded decoder and its forward pass.
+#pragma once
+
+#include <memory>
+#include <span>
+
+#include "base/thread_pool.h"
+#include "files/checkpoint.h"
+#include "kernels/kernel_table.h"
+#include "kv/kv_cache.h"
+#include "model/batch_plan.h"
+#include "model/config.h"
+
+namespace octet::model {
+
+class Architecture;
+
+// Owns its workspace; the weights stay in the checkpoint's mappings. Not thread-safe.
+class Model {
+ public:
+  // `table` and `pool` are kept. Throws Error: unsupported (architecture, config value), invalid_file
+  // (a tensor missing or of the wrong shape, naming it).
+  Model(std::shared_ptr<const files::Checkpoint> checkpoint, const kernels::KernelTable& table,
+        ThreadPool& pool, int max_batched_tokens);
+  ~Model();
+
+  const ModelConfig& config() const;
+
+  // Runs one step: writes the keys and values of all tokens into `cache`, then attends and returns the
+  // logits [logits_rows.size(), vocab_size], valid until the next call. Requires num_tokens() <=
+  // max_batched_tokens and every slot and block inside the cache.
+  std::span<float> forward(const BatchPlan& plan, kv::KvCache& cache);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace octet::model
