@@ -1,0 +1,85 @@
+#include "kv/kv_cache.h"
+
+#include <sys/mman.h>
+
+#include <string>
+#include <utility>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+namespace octet::kv {
+
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+void check_scales(const KvLayout& layout, const KvScales& scales) {
+  const auto refuse = [](const std::string& what, std::size_t expected, std::size_t found) {
+    throw Error(ErrorCode::invalid_argument,
+                "expected " + std::to_string(expected) + ", found " + std::to_string(found),
+                "number of " + what);
+  };
+  if (scales.layers.size() != static_cast<std::size_t>(layout.num_layers))
+    refuse("layers with KV scales", static_cast<std::size_t>(layout.num_layers), scales.layers.size());
+  const auto heads = static_cast<std::size_t>(layout.num_kv_heads);
+  for (const LayerScales& layer : scales.layers) {
+    if (layer.k.size() != heads) refuse("k scales in a layer", heads, layer.k.size());
+    if (layer.v.size() != heads) refuse("v scales in a layer", heads, layer.v.size());
+  }
+}
+
+// Anonymous memory, aligned to huge pages; null where the system refuses. Pages come when first written.
+std::byte* map_memory(std::size_t bytes) {
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a system without huge pages says no, and that is fine
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
+KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
+    : layout_((layout.validate(), layout)),
+      scales_((check_scales(layout, scales), std::move(scales))),
+      pool_(num_blocks) {
+  const auto total = checked_mul<std::int64_t>(layout_.bytes_per_block(), num_blocks);
+  const auto mapped = total ? checked_add<std::int64_t>(*total, kHugePage) : std::nullopt;
+  if (mapped) {
+    mapped_bytes_ = static_cast<std::size_t>(*mapped);
+    memory_ = map_memory(mapped_bytes_);
+  }
+  if (memory_ == nullptr)
+    throw Error(ErrorCode::out_of_memory,
+                "cannot reserve " + std::to_string(num_blocks) + " blocks of " +
+                    std::to_string(layout_.bytes_per_block()) + " bytes",
+                "KV cache");
+
+  const auto misalignment = reinterpret_cast<std::uintptr_t>(memory_) % kHugePage;
+  std::byte* cursor = memory_ + (misalignment == 0 ? 0 : kHugePage - misalignment);
+  for (const LayerScales& layer : scales_.layers) {
+    kernels::KvView view;
+    view.k = cursor;
+    cursor += layout_.k_block_bytes() * num_blocks;
+    view.v = cursor;
+    cursor += layout_.v_block_bytes() * num_blocks;
+    view.k_scale = layer.k.data();
+    view.v_scale = layer.v.data();
+    view.k_dtype = layout_.k_dtype;
+    view.v_dtype = layout_.v_dtype;
+    view.num_kv_heads = layout_.num_kv_heads;
+    view.head_dim = layout_.head_dim;
+    view.block_size = layout_.block_size;
+    view.k_tile = kernels::k_tile_slots(layout_.block_size);
+    views_.push_back(view);
+  }
+}
+
+KvCache::~KvCache() {
+  if (memory_ != nullptr) munmap(memory_, mapped_bytes_);
+}
+
+std::int64_t KvCache::total_bytes() const { return layout_.bytes_per_block() * pool_.num_blocks(); }
+
+}  // namespace octet::kv
