@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <set>
@@ -54,8 +55,9 @@ struct ThreadPool::State {
       pause_cpu();
     }
     std::unique_lock lock(mutex);
+    // Sequentially consistent, as in announce(): either we see the new generation or it sees a sleeper.
     sleepers.fetch_add(1);
-    wake.wait(lock, [&] { return generation.load(std::memory_order_acquire) != seen; });
+    wake.wait(lock, [&] { return generation.load() != seen; });
     sleepers.fetch_sub(1);
   }
 
@@ -68,6 +70,12 @@ struct ThreadPool::State {
       take_tasks(thread);
       busy_workers.fetch_sub(1, std::memory_order_release);
     }
+  }
+
+  void stop_and_join() {
+    stopping.store(true);
+    announce();
+    for (std::thread& worker : workers) worker.join();
   }
 
   void announce() {
@@ -83,15 +91,20 @@ ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
     throw Error(ErrorCode::invalid_argument, "expected 0 or more, found " + std::to_string(num_threads),
                 "threads");
   const int count = num_threads == 0 ? physical_cores() : num_threads;
-  for (int thread = 1; thread < count; ++thread)
-    state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  try {
+    for (int thread = 1; thread < count; ++thread)
+      state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
+  } catch (const std::exception& error) {  // the system's limit on threads, or no memory for a stack
+    const std::size_t started = state_->workers.size();
+    state_->stop_and_join();
+    throw Error(ErrorCode::out_of_memory,
+                "could start only " + std::to_string(started + 1) + " of " + std::to_string(count) +
+                    " threads: " + error.what(),
+                "threads");
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  state_->stopping.store(true);
-  state_->announce();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() { state_->stop_and_join(); }
 
 int ThreadPool::num_threads() const noexcept { return static_cast<int>(state_->workers.size()) + 1; }
 

@@ -13,7 +13,8 @@ namespace octet {
 
 class ThreadPool {
  public:
-  // `num_threads` counts the caller; 0 means physical_cores(). Throws Error{invalid_argument} if negative.
+  // `num_threads` counts the caller; 0 means physical_cores(). Throws Error{invalid_argument} if negative,
+  // Error{out_of_memory} where the system refuses that many.
   explicit ThreadPool(int num_threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
