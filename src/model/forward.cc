@@ -1,0 +1,114 @@
+// The forward pass: embed, run the layers, normalise, project to logits. Read this first.
+#include "model/forward.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "model/architecture.h"
+#include "model/rope.h"
+#include "model/step.h"
+#include "model/weights.h"
+
+namespace octet::model {
+
+namespace {
+
+const Architecture& require_architecture(const ModelConfig& config) {
+  const Architecture* architecture = find_architecture(config.architecture);
+  OCTET_CHECK(architecture != nullptr);  // read_model_config refuses the others
+  return *architecture;
+}
+
+}  // namespace
+
+struct Model::Impl {
+  std::shared_ptr<const files::Checkpoint> checkpoint;  // the weights' memory
+  ModelConfig config;
+  const Architecture& architecture;
+  Weights weights;
+  std::vector<float> inverse_frequencies;  // [head_dim / 2]
+  int max_batched_tokens;
+  Workspace workspace;
+  Step step;
+
+  Impl(std::shared_ptr<const files::Checkpoint> opened, const kernels::KernelTable& table, ThreadPool& pool,
+       int max_tokens)
+      : checkpoint(std::move(opened)),
+        config(read_model_config(checkpoint->config())),
+        architecture(require_architecture(config)),
+        weights(architecture.load_weights(*checkpoint, config)),
+        inverse_frequencies(model::inverse_frequencies(config.rope, config.head_dim)),
+        max_batched_tokens(max_tokens),
+        step{config, table, pool, workspace} {}
+
+  void check(const BatchPlan& plan, const kv::KvCache& cache) const;
+  // hidden [T, D]: the embedding row of every token.
+  void embed(const BatchPlan& plan, float* hidden);
+  // Normalises the rows that want logits and multiplies them by the output matrix.
+  std::span<float> project(const BatchPlan& plan, const float* hidden);
+};
+
+Model::Model(std::shared_ptr<const files::Checkpoint> checkpoint, const kernels::KernelTable& table,
+             ThreadPool& pool, int max_batched_tokens)
+    : impl_(std::make_unique<Impl>(std::move(checkpoint), table, pool, max_batched_tokens)) {}
+
+Model::~Model() = default;
+
+const ModelConfig& Model::config() const { return impl_->config; }
+
+std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
+  impl_->check(plan, cache);
+  impl_->step.begin(plan, cache, impl_->inverse_frequencies);
+  float* hidden = impl_->workspace.hidden.data();
+  impl_->embed(plan, hidden);
+  for (int layer = 0; layer < impl_->config.num_layers; ++layer)
+    impl_->architecture.run_layer(impl_->step, impl_->weights.layers[static_cast<std::size_t>(layer)], layer,
+                                  hidden);
+  return impl_->project(plan, hidden);
+}
+
+void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
+  const auto tokens = plan.token_ids.size();
+  OCTET_CHECK(tokens > 0 && plan.num_tokens() <= max_batched_tokens);
+  OCTET_CHECK(plan.positions.size() == tokens && plan.slot_mapping.size() == tokens);
+  OCTET_CHECK(plan.query_start.front() == 0 && plan.query_start.back() == plan.num_tokens());
+  OCTET_CHECK(plan.block_tables.size() ==
+              static_cast<std::size_t>(plan.num_seqs()) * static_cast<std::size_t>(plan.max_blocks));
+  const kv::KvLayout& layout = cache.layout();
+  OCTET_CHECK(layout.num_layers == config.num_layers && layout.num_kv_heads == config.num_kv_heads &&
+              layout.head_dim == config.head_dim);
+  const std::int64_t slots = static_cast<std::int64_t>(cache.pool().num_blocks()) * layout.block_size;
+  for (std::size_t t = 0; t < tokens; ++t) {
+    OCTET_CHECK(plan.token_ids[t] >= 0 && plan.token_ids[t] < config.vocab_size);
+    OCTET_CHECK(plan.slot_mapping[t] >= 0 && plan.slot_mapping[t] < slots);
+    OCTET_CHECK(plan.positions[t] >= 0 && plan.positions[t] < plan.max_blocks * layout.block_size);
+  }
+  for (const std::int32_t block : plan.block_tables)
+    OCTET_CHECK(block >= 0 && block < cache.pool().num_blocks());
+}
+
+void Model::Impl::embed(const BatchPlan& plan, float* hidden) {
+  const Linear& table = weights.embedding;
+  const auto row_bytes = static_cast<std::size_t>(table.cols) * dtype_bytes(table.dtype);
+  for (std::size_t t = 0; t < plan.token_ids.size(); ++t) {
+    const auto* row =
+        static_cast<const std::byte*>(table.weight) + static_cast<std::size_t>(plan.token_ids[t]) * row_bytes;
+    step.table.to_float(hidden + t * static_cast<std::size_t>(table.cols), row, table.dtype, table.cols);
+  }
+}
+
+std::span<float> Model::Impl::project(const BatchPlan& plan, const float* hidden) {
+  const int rows = static_cast<int>(plan.logits_rows.size());
+  const auto width = static_cast<std::size_t>(config.hidden_size);
+  float* normed = workspace.normed.data();
+  for (std::size_t i = 0; i < plan.logits_rows.size(); ++i)
+    step.table.rms_norm(normed + i * width, hidden + static_cast<std::size_t>(plan.logits_rows[i]) * width,
+                        weights.final_norm.data(), config.hidden_size, config.rms_norm_eps);
+  const std::size_t size = plan.logits_rows.size() * static_cast<std::size_t>(config.vocab_size);
+  float* logits = workspace.logits.reserve(size);
+  const Product product[] = {{&weights.lm_head, logits, config.vocab_size}};
+  if (rows > 0) multiply(step, product, normed, config.hidden_size, rows);
+  return {logits, size};
+}
+
+}  // namespace octet::model

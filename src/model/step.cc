@@ -1,0 +1,114 @@
+#include "model/step.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "base/error.h"
+
+namespace octet::model {
+
+namespace {
+
+// Below this many floats a parallel loop costs more than it saves.
+constexpr std::int64_t kParallelFloats = 16384;
+
+// Runs task(token) for every token, over the threads where the rows are many.
+template <typename Task>
+void for_each_token(Step& step, int num_tokens, int row_floats, Task&& task) {
+  if (static_cast<std::int64_t>(num_tokens) * row_floats < kParallelFloats) {
+    for (int t = 0; t < num_tokens; ++t) task(t);
+    return;
+  }
+  constexpr int kRows = 8;  // tokens a task
+  step.pool.run(static_cast<std::size_t>((num_tokens + kRows - 1) / kRows), [&](std::size_t index, int) {
+    const int first = static_cast<int>(index) * kRows;
+    const int last = first + kRows < num_tokens ? first + kRows : num_tokens;
+    for (int t = first; t < last; ++t) task(t);
+  });
+}
+
+}  // namespace
+
+void AlignedFloats::Free::operator()(float* data) const { std::free(data); }
+
+float* AlignedFloats::reserve(std::size_t size) {
+  if (size > size_) {
+    const std::size_t bytes = (size * sizeof(float) + 63) / 64 * 64;
+    data_.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+    if (data_ == nullptr)
+      throw Error(ErrorCode::out_of_memory, "cannot allocate " + std::to_string(bytes) + " bytes", "workspace");
+    size_ = size;
+  }
+  return data_.get();
+}
+
+void Step::begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const float> inverse_frequencies) {
+  plan = &batch;
+  cache = &kv_cache;
+  const auto tokens = static_cast<std::size_t>(batch.num_tokens());
+  const auto width = [](int size) { return static_cast<std::size_t>(size); };
+  workspace.hidden.reserve(tokens * width(config.hidden_size));
+  workspace.normed.reserve(tokens * width(config.hidden_size));
+  workspace.projected.reserve(tokens * width(config.hidden_size));
+  workspace.qkv.reserve(tokens * width((config.num_heads + 2 * config.num_kv_heads) * config.head_dim));
+  workspace.attention.reserve(tokens * width(config.num_heads * config.head_dim));
+  workspace.gate_up.reserve(tokens * 2 * width(config.intermediate_size));
+  workspace.thread_scratch.resize(static_cast<std::size_t>(pool.num_threads()));
+
+  const std::size_t half = inverse_frequencies.size();
+  float* cos = workspace.cos.reserve(tokens * half);
+  float* sin = workspace.sin.reserve(tokens * half);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t i = 0; i < half; ++i) {
+      // The angle is rounded to float first: so does the reference implementation.
+      const float angle = static_cast<float>(batch.positions[t]) * inverse_frequencies[i];
+      cos[t * half + i] = std::cos(angle);
+      sin[t * half + i] = std::sin(angle);
+    }
+  }
+  plan_attention(*this);
+}
+
+void rms_norm(Step& step, float* out, const float* x, const std::vector<float>& gain, int num_tokens) {
+  const int size = static_cast<int>(gain.size());
+  for_each_token(step, num_tokens, size, [&](int t) {
+    const std::int64_t row = static_cast<std::int64_t>(t) * size;
+    step.table.rms_norm(out + row, x + row, gain.data(), size, step.config.rms_norm_eps);
+  });
+}
+
+void rotate_and_store(Step& step, int layer, float* qkv) {
+  const ModelConfig& c = step.config;
+  const int q_width = c.num_heads * c.head_dim;
+  const int kv_width = c.num_kv_heads * c.head_dim;
+  const int row_width = q_width + 2 * kv_width;
+  const kernels::KvView& view = step.cache->view(layer);
+  for_each_token(step, step.num_tokens(), row_width, [&](int t) {
+    float* q = qkv + static_cast<std::int64_t>(t) * row_width;
+    const std::int64_t angles = static_cast<std::int64_t>(t) * (c.head_dim / 2);
+    // q and k stand side by side, so one call turns all their heads.
+    step.table.rope(q, step.workspace.cos.data() + angles, step.workspace.sin.data() + angles,
+                    c.num_heads + c.num_kv_heads, c.head_dim);
+    step.table.store_kv(
+        {q + q_width, q + q_width + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
+  });
+}
+
+void silu_mul(Step& step, float* gate_up) {
+  const int size = step.config.intermediate_size;
+  for_each_token(step, step.num_tokens(), 4 * size, [&](int t) {
+    float* gate = gate_up + static_cast<std::int64_t>(t) * 2 * size;
+    step.table.silu_mul(gate, gate, gate + size, size);
+  });
+}
+
+void add(Step& step, float* x, const float* y) {
+  const int size = step.config.hidden_size;
+  for_each_token(step, step.num_tokens(), size, [&](int t) {
+    const std::int64_t row = static_cast<std::int64_t>(t) * size;
+    step.table.add(x + row, y + row, size);
+  });
+}
+
+}  // namespace octet::model

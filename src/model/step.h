@@ -1,0 +1,110 @@
+// Step: what all layers of one forward step share: the plan, the cache, kernels, threads and workspace;
+// and the parts that architectures are built from, each over all tokens of the step and all threads.
+//
+// T is the number of tokens in the step. Buffers are float32, 64-byte aligned, rows of the stated width.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/kernel_table.h"
+#include "kv/kv_cache.h"
+#include "model/batch_plan.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace octet::model {
+
+// A 64-byte aligned float array that only ever grows.
+class AlignedFloats {
+ public:
+  // At least `size` floats; the contents are lost when it grows.
+  float* reserve(std::size_t size);
+  float* data() const { return data_.get(); }
+
+ private:
+  struct Free {
+    void operator()(float* data) const;
+  };
+  std::unique_ptr<float, Free> data_;
+  std::size_t size_ = 0;
+};
+
+// Buffers that live from step to step, so that a step in steady state allocates nothing.
+struct Workspace {
+  AlignedFloats hidden;                       // [T, D]
+  AlignedFloats normed;                       // [T, D]
+  AlignedFloats qkv;                          // [T, (H + 2K) * d]
+  AlignedFloats attention;                    // [T, H * d]
+  AlignedFloats gate_up;                      // [T, 2F]
+  AlignedFloats projected;                    // [T, D]
+  AlignedFloats logits;                       // [L, V]
+  AlignedFloats cos, sin;                     // [T, d / 2]
+  AlignedFloats partial_out;                  // [decode items, group, d]
+  AlignedFloats partial_max, partial_sum;     // [decode items, group]
+  std::vector<AlignedFloats> thread_scratch;  // [threads]
+};
+
+// One piece of decode attention: one sequence, one KV head, positions [begin, end).
+struct DecodeItem {
+  int seq, token, kv_head, begin, end;
+};
+// The pieces [first, first + count) of one (sequence, KV head).
+struct MergeItem {
+  int token, kv_head, first, count;
+};
+// One piece of prefill attention: query tokens [token, token + num_queries) of one sequence.
+struct PrefillItem {
+  int seq, token, kv_head, num_queries;
+};
+
+struct Step {
+  const ModelConfig& config;
+  const kernels::KernelTable& table;
+  ThreadPool& pool;
+  Workspace& workspace;
+  const BatchPlan* plan = nullptr;
+  kv::KvCache* cache = nullptr;
+  // Attention's pieces, the same for every layer: planned once a step.
+  std::vector<DecodeItem> decode_items{};
+  std::vector<MergeItem> merge_items{};
+  std::vector<PrefillItem> prefill_items{};
+
+  // Sizes the workspace, computes rotary angles and cuts attention into pieces.
+  void begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const float> inverse_frequencies);
+  int num_tokens() const { return plan->num_tokens(); }
+};
+
+// Cuts the step's attention into pieces and sizes its buffers; begin() calls it.
+void plan_attention(Step& step);
+
+// out[t] = rms_norm(x[t]) * gain; rows of `size`.
+void rms_norm(Step& step, float* out, const float* x, const std::vector<float>& gain, int num_tokens);
+
+// One of several products that read the same x: y[t, :rows] = x[t, :cols] W^T + bias.
+struct Product {
+  const Linear* linear;
+  float* y;
+  std::int64_t y_stride;
+};
+// All products in one parallel loop, so that small matrices share one fork.
+void multiply(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
+              int num_tokens);
+
+// Rotates q and k of the fused rows qkv [T, (H + 2K) * d] and writes k and v into the cache.
+void rotate_and_store(Step& step, int layer, float* qkv);
+
+// out [T, H * d] = attention of q in the fused rows over the cache of `layer`.
+void attend(Step& step, int layer, const float* qkv, float* out);
+
+// gate_up [T, 2F]: the first half becomes silu(gate) * up.
+void silu_mul(Step& step, float* gate_up);
+
+// x[t] += y[t], rows of hidden_size.
+void add(Step& step, float* x, const float* y);
+
+}  // namespace octet::model

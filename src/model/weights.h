@@ -1,0 +1,51 @@
+// Weights of a decoder: views into the checkpoint's mappings, a shape beside every tensor.
+//
+// D hidden_size, F intermediate_size, H num_heads, K num_kv_heads, d head_dim, V vocab_size. Matrices are
+// [out, in], as files store them. Norm gains and biases are small and copied to float.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "files/checkpoint.h"
+#include "numeric/dtype.h"
+
+namespace octet::model {
+
+// y = x W^T + bias.
+struct Linear {
+  const void* weight = nullptr;  // [rows, cols] in dtype
+  Dtype dtype = Dtype::bfloat16;
+  int rows = 0;             // output features
+  int cols = 0;             // input features
+  std::vector<float> bias;  // [rows], or empty
+};
+
+struct LayerWeights {
+  std::vector<float> attention_norm;  // [D]
+  Linear q;                           // [H * d, D]
+  Linear k;                           // [K * d, D]
+  Linear v;                           // [K * d, D]
+  Linear o;                           // [D, H * d]
+  std::vector<float> mlp_norm;        // [D]
+  Linear gate;                        // [F, D]
+  Linear up;                          // [F, D]
+  Linear down;                        // [D, F]
+};
+
+struct Weights {
+  Linear embedding;                  // [V, D]
+  std::vector<LayerWeights> layers;  // [num_layers]
+  std::vector<float> final_norm;     // [D]
+  Linear lm_head;                    // [V, D]; the embedding again where they are tied
+};
+
+// The tensor NAME.weight of shape [rows, cols] (and NAME.bias [rows] where `has_bias`).
+// Throws Error{invalid_file} naming the tensor: missing or of another shape; Error{unsupported}: its dtype.
+Linear take_linear(const files::Checkpoint& checkpoint, const std::string& name, int rows, int cols,
+                   bool has_bias);
+
+// The tensor `name` of shape [size], as float. Throws as take_linear.
+std::vector<float> take_vector(const files::Checkpoint& checkpoint, const std::string& name, int size);
+
+}  // namespace octet::model
