@@ -1,0 +1,148 @@
+// SmolLM2-135M-Instruct against the golden values of the reference implementation (tests/golden).
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "files/json_value.h"
+#include "model/sequence_runner.h"
+
+namespace octet::tests {
+namespace {
+
+using files::JsonValue;
+
+std::string model_directory() {
+  const char* chosen = std::getenv("OCTET_TEST_MODEL");
+  return chosen != nullptr ? chosen : OCTET_SOURCE_DIR "/models/smollm2-135m-instruct";
+}
+
+JsonValue golden(const std::string& file) {
+  return JsonValue::read_file(OCTET_SOURCE_DIR "/tests/golden/" + file);
+}
+
+std::vector<std::int32_t> ids_of(const JsonValue& array) {
+  std::vector<std::int32_t> ids;
+  for (const JsonValue& id : array.elements()) ids.push_back(static_cast<std::int32_t>(id.as_int()));
+  return ids;
+}
+
+// The scales of calibration.json for "tensor" or "attn_head".
+kv::KvScales golden_scales(const std::string& strategy) {
+  const JsonValue found = golden("calibration.json").at("scales").at(strategy);
+  kv::KvScales scales = kv::KvScales::ones(30, 3);
+  const auto fill = [&](const char* which, std::vector<float> kv::LayerScales::*member) {
+    const std::vector<JsonValue> layers = found.at(which).elements();
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      const std::vector<JsonValue> heads = layers[l].elements();
+      for (std::size_t h = 0; h < 3; ++h)
+        (scales.layers[l].*member)[h] = static_cast<float>(heads[heads.size() == 1 ? 0 : h].as_double());
+    }
+  };
+  fill("k", &kv::LayerScales::k);
+  fill("v", &kv::LayerScales::v);
+  return scales;
+}
+
+// A golden mode by its name: "auto", "fp8_e4m3", "fp8_e5m2", "fp8_e4m3/tensor", "fp8_e4m3/attn_head".
+RunnerOptions mode_options(const std::string& mode) {
+  RunnerOptions options;
+  options.dtype = mode == "auto"       ? KvDtype::bfloat16
+                  : mode == "fp8_e5m2" ? KvDtype::fp8_e5m2
+                                       : KvDtype::fp8_e4m3;
+  if (const auto slash = mode.find('/'); slash != std::string::npos)
+    options.scales = golden_scales(mode.substr(slash + 1));
+  return options;
+}
+
+const std::vector<std::string> kModes = {"auto", "fp8_e4m3", "fp8_e5m2", "fp8_e4m3/tensor",
+                                         "fp8_e4m3/attn_head"};
+
+// log_softmax of a row, in double.
+std::vector<double> log_softmax(const float* logits, std::size_t vocab) {
+  const double largest = *std::max_element(logits, logits + vocab);
+  double sum = 0;
+  for (std::size_t i = 0; i < vocab; ++i) sum += std::exp(static_cast<double>(logits[i]) - largest);
+  const double base = largest + std::log(sum);
+  std::vector<double> out(vocab);
+  for (std::size_t i = 0; i < vocab; ++i) out[i] = static_cast<double>(logits[i]) - base;
+  return out;
+}
+
+class Golden : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!std::filesystem::exists(model_directory() + "/model.safetensors"))
+      GTEST_SKIP() << "no model at " << model_directory() << ": run scripts/get-model";
+  }
+};
+
+void expect_golden_prompt(SequenceRunner& runner, const JsonValue& prompt, const std::string& mode) {
+  SCOPED_TRACE(mode + ": " + prompt.at("rendered").as_string().substr(0, 40));
+  const JsonValue expected = prompt.at("modes").at(mode);
+  const std::vector<std::int32_t> greedy = ids_of(expected.at("greedy"));
+  const std::vector<JsonValue> margins = expected.at("margin").elements();
+  const double allowed_margin = mode == "auto" ? 0.05 : 0.5;
+  const int vocab = runner.config().vocab_size;
+
+  RunnerSequence sequence;
+  std::vector<float> logits = runner.step({{&sequence, ids_of(prompt.at("ids"))}}, false);
+  if (mode == "auto") {
+    for (const JsonValue& pair : expected.at("first_top20").elements()) {
+      const std::vector<JsonValue> id_and_logit = pair.elements();
+      EXPECT_NEAR(logits[static_cast<std::size_t>(id_and_logit[0].as_int())], id_and_logit[1].as_double(), 2e-2);
+    }
+  }
+  for (std::size_t step = 0; step < greedy.size(); ++step) {
+    const std::int32_t token = argmax(logits.data(), vocab);
+    if (token != greedy[step]) {
+      EXPECT_LT(margins[step].as_double(), allowed_margin) << "parted at step " << step;
+      break;
+    }
+    logits = runner.step({{&sequence, {token}}}, false);
+  }
+  runner.release(sequence);
+}
+
+TEST_F(Golden, GreedyTokensAndFirstLogits) {
+  const JsonValue values = golden("smollm2.json");
+  for (const std::string& mode : kModes) {
+    SequenceRunner runner(model_directory(), mode_options(mode));
+    for (const JsonValue& prompt : values.at("prompts").elements()) expect_golden_prompt(runner, prompt, mode);
+  }
+}
+
+TEST_F(Golden, LikelihoodAndDivergence) {
+  const JsonValue nll = golden("smollm2.json").at("nll");
+  const std::vector<std::int32_t> ids = ids_of(nll.at("ids"));
+  std::vector<float> base;
+  for (const std::string& mode : kModes) {
+    SequenceRunner runner(model_directory(), mode_options(mode));
+    const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
+    const std::vector<float> logits = runner.logits(ids, 512);
+    if (mode == "auto") base = logits;
+    double loss = 0, divergence = 0;
+    std::size_t agreements = 0;
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+      const std::vector<double> p = log_softmax(base.data() + t * vocab, vocab);
+      const std::vector<double> q = log_softmax(logits.data() + t * vocab, vocab);
+      for (std::size_t i = 0; i < vocab; ++i) divergence += std::exp(p[i]) * (p[i] - q[i]);
+      if (t + 1 < ids.size()) loss -= q[static_cast<std::size_t>(ids[t + 1])];
+      agreements += argmax(base.data() + t * vocab, static_cast<int>(vocab)) ==
+                    argmax(logits.data() + t * vocab, static_cast<int>(vocab));
+    }
+    loss /= static_cast<double>(ids.size() - 1);
+    divergence /= static_cast<double>(ids.size());
+    std::printf("%-20s nll %.6f (golden %.6f)  kl %.6f (golden %.6f)  top-1 %.4f\n", mode.c_str(), loss,
+                nll.at("mean_nll").at(mode).as_double(), divergence,
+                nll.at("mean_kl_vs_auto").at(mode).as_double(),
+                static_cast<double>(agreements) / static_cast<double>(ids.size()));
+    EXPECT_NEAR(loss, nll.at("mean_nll").at(mode).as_double(), mode == "auto" ? 0.002 : 0.004) << mode;
+    const double golden_kl = nll.at("mean_kl_vs_auto").at(mode).as_double();
+    EXPECT_NEAR(divergence, golden_kl, 0.15 * golden_kl + 1e-12) << mode;
+  }
+}
+
+}  // namespace
+}  // namespace octet::tests
