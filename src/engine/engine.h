@@ -6,6 +6,7 @@
 // depend on what else is in the batch. Not thread-safe: one thread drives it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -21,21 +22,36 @@ struct EngineOptions {
   int max_model_len = 0;             // tokens of prompt + output
 };
 
+// What the engine is doing, and how often the cache was too small for it.
+struct EngineStats {
+  int num_running = 0;
+  int num_waiting = 0;                // not started, or preempted
+  std::int64_t num_preemptions = 0;   // since the engine was made
+  std::int64_t num_steps = 0;         // batches run
+  std::int64_t num_batch_tokens = 0;  // tokens computed in them, those computed again included
+};
+
 class Engine {
  public:
-  // Keeps references to both. Throws Error{out_of_memory} where the cache cannot hold one sequence of
-  // max_model_len, naming both numbers of tokens and the bytes that it would need.
+  // Keeps references to both; the pool's blocks are the engine's alone. Throws Error{out_of_memory} where
+  // the cache cannot hold one sequence of max_model_len, naming both numbers of tokens and the bytes that it
+  // would need; Error{invalid_argument} for an option that is not positive, or a max_model_len below 2 or
+  // above the model's max_position_embeddings.
   Engine(model::Model& model, kv::KvCache& cache, EngineOptions options);
   ~Engine();
 
   // Throws Error{invalid_argument}: an empty prompt, a token id outside the vocabulary, a prompt of
-  // max_model_len tokens or more (naming both numbers).
+  // max_model_len tokens or more (naming both numbers), max_tokens below 1, min_tokens with stop tokens that
+  // leave nothing to sample. Stop tokens outside the vocabulary are ignored: they can never be sampled.
   RequestId add(Request request);
   // Ends a request at once and frees its blocks; unknown or finished ids are ignored.
   void cancel(RequestId id);
   bool has_unfinished() const;
-  // Runs one batch; returns the new tokens (possibly none while prefilling).
+  // Runs one batch; returns the new tokens (possibly none while prefilling). A sequence ends with a stop
+  // token, with max_tokens, or when prompt and output are max_model_len tokens long. Throws Error{internal}
+  // where the model's logits are not finite; every request is then ended.
   std::vector<TokenOutput> step();
+  EngineStats stats() const;
 
  private:
   struct Impl;

@@ -21,7 +21,7 @@ struct Sampling {
   double frequency_penalty = 0.0;
   double repetition_penalty = 1.0;
   std::optional<std::uint64_t> seed;
-  int logprobs = -1;  // -1 = none; else how many likeliest tokens beside the chosen one
+  int logprobs = -1;  // -1 = none; else the chosen token and this many likeliest
 };
 
 struct Request {
@@ -45,7 +45,7 @@ struct TokenOutput {
   RequestId request;
   std::int32_t token_id;
   FinishReason finish_reason;          // none while it goes on
-  std::vector<TokenLogprob> logprobs;  // the chosen token first, then the likeliest; empty if not asked for
+  std::vector<TokenLogprob> logprobs;  // the chosen token, then those likeliest that are not it, best first
 };
 
 }  // namespace octet::engine

@@ -1,0 +1,170 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "engine/scheduler.h"
+
+namespace octet::engine {
+
+namespace {
+
+void check_range(const char* option, int value, int least, int most) {
+  if (value >= least && value <= most) return;
+  throw Error(
+      ErrorCode::invalid_argument,
+      "expected " + std::to_string(least) + " to " + std::to_string(most) + ", found " + std::to_string(value),
+      option);
+}
+
+void check_options(const EngineOptions& options, const model::ModelConfig& config, const kv::KvCache& cache) {
+  constexpr int kMost = 1 << 20;  // beyond any machine; keeps the arithmetic far from overflow
+  check_range("max_num_seqs", options.max_num_seqs, 1, kMost);
+  check_range("max_num_batched_tokens", options.max_num_batched_tokens, 1, kMost);
+  check_range("max_model_len", options.max_model_len, 2, config.max_position_embeddings);
+
+  const kv::KvLayout& layout = cache.layout();
+  const std::int64_t needed = layout.blocks_for(options.max_model_len);
+  if (cache.pool().num_blocks() >= needed) return;
+  const std::int64_t capacity = std::int64_t{cache.pool().num_blocks()} * layout.block_size;
+  throw Error(ErrorCode::out_of_memory,
+              "holds " + std::to_string(capacity) + " tokens, but one sequence of max_model_len has " +
+                  std::to_string(options.max_model_len) + ", which needs " +
+                  std::to_string(needed * layout.bytes_per_block()) +
+                  " bytes; raise kv_cache_memory_bytes or lower max_model_len",
+              "KV cache");
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  model::Model& model;
+  kv::KvCache& cache;
+  EngineOptions options;
+  Scheduler scheduler;
+  model::BatchPlan plan;
+  SamplerScratch scratch;
+  RequestId next_id = 0;
+  std::int64_t num_steps = 0;
+  std::int64_t num_batch_tokens = 0;
+
+  Impl(model::Model& the_model, kv::KvCache& the_cache, EngineOptions the_options)
+      : model(the_model),
+        cache(the_cache),
+        options((check_options(the_options, the_model.config(), the_cache), the_options)),
+        scheduler(cache.pool(),
+                  {options.max_num_seqs, options.max_num_batched_tokens, cache.layout().block_size}) {}
+
+  int vocab_size() const { return model.config().vocab_size; }
+  bool in_vocabulary(std::int32_t id) const { return id >= 0 && id < vocab_size(); }
+
+  void check(const Request& request) const;
+  std::vector<TokenOutput> run_batch();
+  TokenOutput sample(Sequence& sequence, std::span<float> logits);
+  FinishReason finish_reason(const Sequence& sequence) const;
+};
+
+void Engine::Impl::check(const Request& request) const {
+  const auto refuse = [](const char* field, const std::string& message) {
+    throw Error(ErrorCode::invalid_argument, message, field);
+  };
+  const auto number = [](auto value) { return std::to_string(value); };
+  if (request.prompt.empty()) refuse("prompt", "expected at least one token, found none");
+  for (std::size_t i = 0; i < request.prompt.size(); ++i) {
+    if (in_vocabulary(request.prompt[i])) continue;
+    refuse("prompt", "token " + number(i) + ": expected an id below the vocabulary size " +
+                         number(vocab_size()) + ", found " + number(request.prompt[i]));
+  }
+  if (request.prompt.size() >= static_cast<std::size_t>(options.max_model_len))
+    refuse("prompt", "expected fewer tokens than max_model_len, which is " + number(options.max_model_len) +
+                         ", found " + number(request.prompt.size()));
+  if (request.max_tokens < 1) refuse("max_tokens", "expected 1 or more, found " + number(request.max_tokens));
+  if (request.min_tokens > 0 && request.stop_token_ids.size() >= static_cast<std::size_t>(vocab_size()))
+    refuse("stop_token_ids", "expected fewer than the vocabulary has where min_tokens is set, found " +
+                                 number(request.stop_token_ids.size()));
+}
+
+std::vector<TokenOutput> Engine::Impl::run_batch() {
+  std::vector<TokenOutput> outputs;
+  const std::span<const ScheduledChunk> chunks = scheduler.schedule();
+  if (chunks.empty()) return outputs;
+  fill_batch_plan(chunks, cache.layout().block_size, plan);
+  std::span<float> logits = model.forward(plan, cache);
+  const auto row_size = static_cast<std::size_t>(vocab_size());
+  OCTET_CHECK(logits.size() == plan.logits_rows.size() * row_size);
+  ++num_steps;
+  num_batch_tokens += plan.num_tokens();
+
+  outputs.reserve(plan.logits_rows.size());
+  for (const ScheduledChunk& chunk : chunks) {
+    Sequence& sequence = *chunk.sequence;
+    sequence.computed += chunk.num_tokens;
+    if (sequence.remaining() > 0) continue;
+    outputs.push_back(sample(sequence, logits.first(row_size)));
+    logits = logits.subspan(row_size);
+    if (outputs.back().finish_reason != FinishReason::none) scheduler.remove(sequence.id);
+  }
+  return outputs;
+}
+
+TokenOutput Engine::Impl::sample(Sequence& sequence, std::span<float> logits) {
+  const bool may_stop = sequence.num_generated() >= sequence.min_tokens;
+  const std::span<const std::int32_t> forbidden =
+      may_stop ? std::span<const std::int32_t>() : std::span<const std::int32_t>(sequence.stop_token_ids);
+  TokenOutput output{sequence.id, 0, FinishReason::none, {}};
+  output.token_id = sequence.sampler.sample(logits, sequence.prompt(), sequence.output(), forbidden, scratch,
+                                            sequence.wants_logprobs ? &output.logprobs : nullptr);
+  sequence.tokens.push_back(output.token_id);
+  output.finish_reason = finish_reason(sequence);
+  return output;
+}
+
+// Of a sequence whose last token is new. Before min_tokens no stop token can be that token.
+FinishReason Engine::Impl::finish_reason(const Sequence& sequence) const {
+  const auto& stops = sequence.stop_token_ids;
+  if (std::find(stops.begin(), stops.end(), sequence.tokens.back()) != stops.end()) return FinishReason::stop;
+  if (sequence.num_generated() >= sequence.max_tokens) return FinishReason::length;
+  return sequence.size() >= options.max_model_len ? FinishReason::length : FinishReason::none;
+}
+
+Engine::Engine(model::Model& model, kv::KvCache& cache, EngineOptions options)
+    : impl_(std::make_unique<Impl>(model, cache, options)) {}
+
+Engine::~Engine() = default;
+
+RequestId Engine::add(Request request) {
+  std::erase_if(request.stop_token_ids, [&](std::int32_t id) { return !impl_->in_vocabulary(id); });
+  std::sort(request.stop_token_ids.begin(), request.stop_token_ids.end());
+  request.stop_token_ids.erase(std::unique(request.stop_token_ids.begin(), request.stop_token_ids.end()),
+                               request.stop_token_ids.end());
+  impl_->check(request);
+  const RequestId id = impl_->next_id++;
+  impl_->scheduler.add(std::make_unique<Sequence>(id, std::move(request)));
+  return id;
+}
+
+void Engine::cancel(RequestId id) { impl_->scheduler.remove(id); }
+
+bool Engine::has_unfinished() const {
+  return impl_->scheduler.num_running() + impl_->scheduler.num_waiting() > 0;
+}
+
+std::vector<TokenOutput> Engine::step() {
+  try {
+    return impl_->run_batch();
+  } catch (...) {
+    impl_->scheduler.remove_all();  // half of the batch may have advanced: nothing of it can go on
+    throw;
+  }
+}
+
+EngineStats Engine::stats() const {
+  const Scheduler& scheduler = impl_->scheduler;
+  return {scheduler.num_running(), scheduler.num_waiting(), scheduler.num_preemptions(), impl_->num_steps,
+          impl_->num_batch_tokens};
+}
+
+}  // namespace octet::engine

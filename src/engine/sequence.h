@@ -1,0 +1,46 @@
+// Sequence: one request while the engine works on it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/request.h"
+#include "engine/sampler.h"
+#include "kv/block_pool.h"
+
+namespace octet::engine {
+
+struct Sequence {
+  RequestId id;
+  std::vector<std::int32_t> tokens;  // the prompt, then what was generated
+  std::size_t prompt_size;
+  int computed = 0;                 // tokens whose keys and values are in the cache
+  std::vector<kv::BlockId> blocks;  // of positions [0, computed), and of those computed in this step
+  int max_tokens;
+  int min_tokens;
+  std::vector<std::int32_t> stop_token_ids;
+  Sampler sampler;
+  bool wants_logprobs;
+
+  Sequence(RequestId request_id, Request request)
+      : id(request_id),
+        tokens(std::move(request.prompt)),
+        prompt_size(tokens.size()),
+        max_tokens(request.max_tokens),
+        min_tokens(request.min_tokens),
+        stop_token_ids(std::move(request.stop_token_ids)),
+        sampler(request.sampling),
+        wants_logprobs(request.sampling.logprobs >= 0) {}
+
+  int size() const { return static_cast<int>(tokens.size()); }
+  // Tokens to compute before the next one can be sampled: 1 while decoding.
+  int remaining() const { return size() - computed; }
+  int num_generated() const { return static_cast<int>(tokens.size() - prompt_size); }
+  std::span<const std::int32_t> prompt() const { return std::span(tokens).first(prompt_size); }
+  std::span<const std::int32_t> output() const { return std::span(tokens).subspan(prompt_size); }
+};
+
+}  // namespace octet::engine

@@ -1,0 +1,121 @@
+#include "kv/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace octet::kv {
+namespace {
+
+constexpr int kBlocks = 5;
+const KvLayout kLayout{3, 2, 16, 8, KvDtype::fp8_e4m3, KvDtype::bfloat16};
+
+KvScales scales_of(const KvLayout& layout) {
+  KvScales scales = KvScales::ones(layout.num_layers, layout.num_kv_heads);
+  for (std::size_t i = 0; i < scales.layers.size(); ++i) {
+    scales.layers[i].k[1] = 0.5f + static_cast<float>(i);
+    scales.layers[i].v[0] = 0.25f + static_cast<float>(i);
+  }
+  return scales;
+}
+
+TEST(KvCache, ViewsDescribeTheirLayer) {
+  const KvCache cache(kLayout, kBlocks, scales_of(kLayout));
+  EXPECT_EQ(cache.total_bytes(), kBlocks * kLayout.bytes_per_block());
+  EXPECT_EQ(cache.pool().num_blocks(), kBlocks);
+  EXPECT_EQ(cache.pool().num_free(), kBlocks);
+  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
+    const kernels::KvView& view = cache.view(layer);
+    EXPECT_EQ(view.k_dtype, KvDtype::fp8_e4m3);
+    EXPECT_EQ(view.v_dtype, KvDtype::bfloat16);
+    EXPECT_EQ(view.num_kv_heads, 2);
+    EXPECT_EQ(view.head_dim, 16);
+    EXPECT_EQ(view.block_size, 8);
+    EXPECT_EQ(view.k_tile, kernels::k_tile_slots(8));
+    EXPECT_EQ(view.k_scale[1], 0.5f + static_cast<float>(layer));
+    EXPECT_EQ(view.v_scale[0], 0.25f + static_cast<float>(layer));
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(view.k) % 64, 0u);
+  }
+}
+
+// Every byte of every layer's K and V can be written, and no two of them are the same byte.
+TEST(KvCache, LayersDoNotOverlap) {
+  KvCache cache(kLayout, kBlocks, scales_of(kLayout));
+  const auto k_bytes = static_cast<std::size_t>(kLayout.k_block_bytes() * kBlocks);
+  const auto v_bytes = static_cast<std::size_t>(kLayout.v_block_bytes() * kBlocks);
+  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
+    std::memset(cache.view(layer).k, 2 * layer + 1, k_bytes);
+    std::memset(cache.view(layer).v, 2 * layer + 2, v_bytes);
+  }
+  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
+    const std::vector<std::byte> k(k_bytes, static_cast<std::byte>(2 * layer + 1));
+    const std::vector<std::byte> v(v_bytes, static_cast<std::byte>(2 * layer + 2));
+    EXPECT_EQ(std::memcmp(cache.view(layer).k, k.data(), k_bytes), 0) << "layer " << layer;
+    EXPECT_EQ(std::memcmp(cache.view(layer).v, v.data(), v_bytes), 0) << "layer " << layer;
+  }
+}
+
+TEST(KvCache, FreshMemoryIsZero) {
+  const KvCache cache(kLayout, kBlocks, scales_of(kLayout));
+  for (std::int64_t i = 0; i < kLayout.v_block_bytes() * kBlocks; ++i)
+    ASSERT_EQ(cache.view(2).v[i], std::byte{0});
+}
+
+// Memory comes when it is first written: a cache far beyond this machine's can be made and used.
+TEST(KvCache, ALargeCacheCostsNothingUntilItIsUsed) {
+  const KvLayout layout{30, 3, 64, 16, KvDtype::fp8_e4m3, KvDtype::fp8_e4m3};
+  KvCache cache(layout, 1 << 18, KvScales::ones(30, 3));
+  EXPECT_EQ(cache.total_bytes(), std::int64_t{11520} * 16 * (1 << 18));
+  const std::int64_t last = layout.v_block_bytes() * (1 << 18) - 1;
+  cache.view(29).v[last] = std::byte{7};
+  EXPECT_EQ(cache.view(29).v[last], std::byte{7});
+}
+
+template <typename Function>
+Error error_of(Function function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "no error";
+  return Error(ErrorCode::internal, "none");
+}
+
+TEST(KvCache, WhatCannotBeReservedIsOutOfMemoryWithItsSize) {
+  const KvLayout layout{1000, 128, 512, 128, KvDtype::float32, KvDtype::float32};
+  for (const int blocks : {std::numeric_limits<std::int32_t>::max() / 4096, 100000}) {
+    const Error error = error_of([&] { KvCache(layout, blocks, KvScales::ones(1000, 128)); });
+    EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+    EXPECT_NE(error.message().find(std::to_string(layout.bytes_per_block())), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(KvCache, RefusesScalesOfAnotherShape) {
+  const auto message = [](KvScales scales) {
+    const Error error = error_of([&] { KvCache(kLayout, kBlocks, std::move(scales)); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    return std::string(error.what());
+  };
+  EXPECT_NE(message(KvScales::ones(2, 2)).find("expected 3, found 2"), std::string::npos);
+  EXPECT_NE(message(KvScales::ones(3, 1)).find("expected 2, found 1"), std::string::npos);
+  KvScales scales = KvScales::ones(3, 2);
+  scales.layers[2].v.push_back(1.0f);
+  EXPECT_NE(message(scales).find("v scales"), std::string::npos);
+}
+
+TEST(KvCache, RefusesABadLayout) {
+  KvLayout layout = kLayout;
+  layout.block_size = 12;
+  EXPECT_EQ(error_of([&] { KvCache(layout, kBlocks, KvScales::ones(3, 2)); }).code(),
+            ErrorCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace octet::kv
