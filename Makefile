@@ -1,0 +1,49 @@
+# The one place to start: `make demo` shows Octet at work, `make test` proves it. Each target sets up what it
+# needs (scripts/setup) and is quick when nothing has changed. CMake does the building; see docs/building.md.
+.DEFAULT_GOAL := help
+.PHONY: help setup build model demo test fuzz test-interop bench-peers clean
+
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 30
+MODEL := models/smollm2-135m-instruct
+export JOBS FUZZ_SECONDS
+
+help:
+	@echo "make demo          build, fetch a small model and generate with a 16-bit and an FP8 KV cache"
+	@echo "make test          every test: unit, golden values, sanitizers, fuzzing, package, structure"
+	@echo "make build         build the program: build/octet"
+	@echo "make setup         install what building needs (Debian packages, a Python environment)"
+	@echo "make fuzz          run the fuzz targets for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
+	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
+	@echo "make bench-peers   benchmark beside llama.cpp (builds it: some ten minutes)"
+	@echo "make clean         remove build/ (models and Python environments stay)"
+
+setup:
+	@scripts/setup build
+
+build: setup
+	@scripts/build release
+	@ln -sfn release/src/apps/octet build/octet
+	@echo "build/octet is ready"
+
+model: setup
+	@scripts/get-model
+
+demo: build model
+	@scripts/demo $(MODEL)
+
+test:
+	@scripts/test
+
+fuzz:
+	@scripts/setup test
+	@scripts/fuzz
+
+test-interop: build model
+	@scripts/test-interop $(MODEL)
+
+bench-peers: build model
+	@scripts/bench-peers $(MODEL)
+
+clean:
+	rm -rf build
