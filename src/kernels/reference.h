@@ -1,0 +1,22 @@
+// The reference kernels: plain loops over numeric's definitions, accumulating in double. They are the
+// oracle of every other table's tests, and the fallback for shapes that the fast kernels do not take.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+
+namespace octet::kernels::reference {
+
+// Element `index` of an array of `dtype`, exactly.
+float element(const void* array, Dtype dtype, std::int64_t index) noexcept;
+// Encodes `value` as numeric defines it and writes it as element `index`.
+void set_element(void* array, Dtype dtype, std::int64_t index, float value) noexcept;
+
+void decode_attention(const DecodeAttentionArgs& args) noexcept;
+void merge_attention(const MergeAttentionArgs& args) noexcept;
+void prefill_attention(const PrefillAttentionArgs& args) noexcept;
+std::size_t prefill_scratch_floats(int num_queries, int group, int head_dim) noexcept;
+
+}  // namespace octet::kernels::reference
