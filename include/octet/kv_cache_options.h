@@ -18,7 +18,7 @@ struct KvCacheStats {
   std::int64_t total_bytes = 0;      // of the pool
   std::int64_t capacity_tokens = 0;  // num_blocks * block_size
   std::int64_t used_blocks = 0;      // now
-  // Where the scales came from: "checkpoint (60 of 60 tensors)", "none found: 1.0", …
+  // Where the scales came from: "checkpoint (60 tensors)", "none found: 1.0" or "not needed".
   std::string scale_source;
   std::string scale_strategy;  // "tensor", "attn_head" or "none" (16- and 32-bit caches)
 };

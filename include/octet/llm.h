@@ -1,7 +1,8 @@
 // LLM: load a Hugging Face checkpoint and generate text, in vLLM's shape.
 //
 // An LLM owns its weights (mapped from the files), its KV cache and its threads. One thread may call it at
-// a time; make two LLMs for two threads. Nothing is printed; notices() holds what a person should know
+// a time (interrupt() alone may come from anywhere); make two LLMs for two threads. A moved-from LLM may
+// only be destroyed or assigned to. Nothing is printed; notices() holds what a person should know
 // (which KV scales were found, which cache dtype a checkpoint asked for).
 #pragma once
 
@@ -19,17 +20,17 @@
 
 namespace octet {
 
-// How to load; vLLM's names.
+// How to load; vLLM's names. Every field has an initializer, so that -Wextra accepts designated ones.
 struct LLMOptions {
-  std::string model;                       // a checkpoint directory
+  std::string model = {};                  // a checkpoint directory
   std::string kv_cache_dtype = "auto";     // auto | fp8 | fp8_e4m3 | fp8_e5m2; fp8 is fp8_e4m3
-  std::optional<int> max_model_len;        // tokens; default: the config's max_position_embeddings
+  std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
   int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
   std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
   int max_num_seqs = 32;                   // sequences in one step
   int max_num_batched_tokens = 512;        // tokens in one step; longer prompts go in chunks
   int threads = 0;                         // 0 = physical cores
-  std::string isa;                         // forces a kernel table; empty = OCTET_ISA, then the fastest
+  std::string isa = {};                    // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
 
 // A prompt as text or as token ids (ids win where both are given).
@@ -60,9 +61,10 @@ struct CompletionOutput {
   int index = 0;
   std::string text;
   std::vector<std::int32_t> token_ids;
-  // "stop" (an end token or stop string), "length" (max_tokens or max_model_len), or empty while running.
+  // "stop" (an end token or stop string), "length" (max_tokens or max_model_len) or "abort" (interrupt() or
+  // a callback that returned false).
   std::string finish_reason;
-  std::string stop_reason;                     // the stop string or stop token id that ended it, else empty
+  std::string stop_reason;                     // the stop string or stop token id that ended it; empty for EOS
   double cumulative_logprob = 0;               // filled where logprobs were asked for
   std::vector<std::vector<Logprob>> logprobs;  // [token]: the chosen one first, then the likeliest
 };
@@ -75,7 +77,7 @@ struct RequestTimings {
 
 struct RequestOutput {
   std::string request_id;
-  std::string prompt;  // text, rendered where it came from chat
+  std::string prompt;  // text, rendered where it came from chat; empty where only token ids were given
   std::vector<std::int32_t> prompt_token_ids;
   std::vector<CompletionOutput> outputs;
   bool finished = false;
@@ -108,6 +110,10 @@ class OCTET_EXPORT LLM {
   RequestOutput chat(const std::vector<ChatMessage>& conversation, const SamplingParams& params = {},
                      const TextCallback& on_text = nullptr);
 
+  // Ends the running generate() or chat() after its current step (or the next call, where none runs); it
+  // returns what there is, with the finish reason "abort". Safe from other threads and signal handlers.
+  void interrupt() noexcept;
+
   // The parameters that generation_config.json suggests, over vLLM's defaults.
   SamplingParams default_sampling_params() const;
 
@@ -115,6 +121,8 @@ class OCTET_EXPORT LLM {
   const std::vector<std::string>& notices() const;
   int max_model_len() const;
   int vocab_size() const;
+  std::string isa() const;  // of the kernels in use: "reference", "avx2", "avx512" or "avx512_bf16"
+  int threads() const;
 
   std::vector<std::int32_t> encode(const std::string& text, bool add_special_tokens = true) const;
   std::string decode(const std::vector<std::int32_t>& token_ids, bool skip_special_tokens = false) const;

@@ -21,14 +21,14 @@ struct SamplingParams {
   double top_p = 1.0;        // (0, 1]
   int top_k = 0;             // 0 or -1 = all
   double min_p = 0.0;        // [0, 1], relative to the likeliest token
-  std::optional<std::uint64_t> seed;
-  std::vector<std::string> stop;  // generation ends before the first of these
-  std::vector<std::int32_t> stop_token_ids;
+  std::optional<std::uint64_t> seed = {};
+  std::vector<std::string> stop = {};  // generation ends before the first of these
+  std::vector<std::int32_t> stop_token_ids = {};
   bool include_stop_str_in_output = false;
   bool ignore_eos = false;
   std::optional<int> max_tokens = 16;  // nothing = up to max_model_len
   int min_tokens = 0;
-  std::optional<int> logprobs;  // this many likeliest tokens at each step, beside the chosen one
+  std::optional<int> logprobs = {};  // this many likeliest tokens at each step, beside the chosen one
   bool skip_special_tokens = true;
 
   // Throws Error{invalid_argument} naming the field, what is allowed and what was found.

@@ -1,0 +1,68 @@
+// How fast a checkpoint runs on this machine: prefill and decode of one sequence, at several context
+// depths and cache dtypes, beside the memory bandwidth that the same threads reach.
+//
+// Depths are filled with random keys and values, since times do not depend on what is cached. One thread
+// calls; the measurement uses `threads` threads and a cache as large as the greatest depth.
+#pragma once
+
+#include <octet/error.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace octet {
+
+struct BenchOptions {
+  std::string model;                          // a checkpoint directory
+  std::vector<int> depths = {0, 2048, 7000};  // tokens cached before what is timed
+  std::vector<std::string> kv_cache_dtypes = {"auto", "fp8_e4m3", "fp8_e5m2"};
+  int prefill_tokens = 512;  // timed in chunks of at most 512; 0 = do not measure prefill
+  int decode_tokens = 64;    // timed one by one; 0 = do not measure decode
+  int runs = 3;              // repetitions of each figure
+  int block_size = 16;       // tokens a block
+  int threads = 0;           // 0 = physical cores
+  std::string isa;           // forces a kernel table; empty = OCTET_ISA, then the fastest
+};
+
+// Tokens a second over the runs; zeros where not measured.
+struct BenchRate {
+  double median = 0;
+  double least = 0;
+  double most = 0;
+};
+
+struct BenchRow {
+  std::string kv_cache_dtype;        // as asked for
+  std::string dtype;                 // as stored
+  std::int64_t bytes_per_token = 0;  // of cache
+  int depth = 0;
+  BenchRate prefill;
+  BenchRate decode;
+  std::int64_t decode_bytes = 0;  // weights and cache that one decoded token has to read, on average
+  double decode_bandwidth = 0;    // bytes a second: decode_bytes * decode.median
+};
+
+struct BenchResult {
+  std::string isa;
+  int threads = 0;
+  std::int64_t weight_bytes = 0;  // that one decoded token has to read
+  double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
+  std::vector<BenchRow> rows;     // dtype by dtype, depths rising as asked
+};
+
+// Called with each row as soon as it is measured; return false to end the measurement there.
+using BenchCallback = std::function<bool(const BenchResult& so_far)>;
+
+// Measures everything that `options` asks for. The callback is first called with no rows, as soon as the
+// bandwidth is known.
+// Throws Error as LLM's constructor does, and invalid_argument for depths that, with the tokens timed, go
+// past the model's max_position_embeddings.
+OCTET_EXPORT BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_row = nullptr);
+
+// Bytes a second that `threads` threads (0 = physical cores) read from memory: best of several passes over
+// a 512 MiB buffer with the widest loads of this CPU. Throws Error{out_of_memory}.
+OCTET_EXPORT double measure_read_bandwidth(int threads = 0);
+
+}  // namespace octet

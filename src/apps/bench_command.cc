@@ -1,0 +1,129 @@
+// octet bench: prefill and decode rates at several depths, beside the machine's memory bandwidth.
+#include <octet/bench.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "apps/commands.h"
+#include "apps/interruption.h"
+
+namespace octet::apps {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchFlags {
+  BenchOptions options;
+  bool json = false;
+};
+
+std::string line(const char* pattern, auto... values) {
+  char text[256];
+  std::snprintf(text, sizeof text, pattern, values...);
+  return text;
+}
+
+std::string rate_text(const BenchRate& rate) {
+  if (rate.median == 0) return "-";
+  return line("%.1f (%.1f-%.1f)", rate.median, rate.least, rate.most);
+}
+
+void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
+  const BenchOptions& options = flags.options;
+  out << options.model << ", " << result.isa << ", " << result.threads << " threads; prefill of "
+      << options.prefill_tokens << " and decode of " << options.decode_tokens << " tokens, median (range) of "
+      << options.runs << " runs\n"
+      << line("memory is read at %.1f GB/s; one decoded token reads %.1f MB of weights, and the cache\n\n",
+              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6)
+      << line("%-10s %-9s %9s %7s  %-26s %-24s %s\n", "kv cache", "stored as", "B/token", "depth",
+              "prefill tokens/s", "decode tokens/s", "decode GB/s (of read)")
+      << std::flush;
+}
+
+void write_row(std::ostream& out, const BenchResult& result) {
+  const BenchRow& row = result.rows.back();
+  out << line("%-10s %-9s %9lld %7d  %-26s %-24s ", row.kv_cache_dtype.c_str(), row.dtype.c_str(),
+              static_cast<long long>(row.bytes_per_token), row.depth, rate_text(row.prefill).c_str(),
+              rate_text(row.decode).c_str());
+  if (row.decode_bandwidth > 0)
+    out << line("%.1f (%.0f%%)", row.decode_bandwidth / 1e9,
+                100 * row.decode_bandwidth / result.read_bandwidth);
+  out << std::endl;
+}
+
+Json rate_json(const BenchRate& rate) {
+  if (rate.median == 0) return nullptr;
+  return {{"median", rate.median}, {"least", rate.least}, {"most", rate.most}};
+}
+
+void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
+  Json rows = Json::array();
+  for (const BenchRow& row : result.rows)
+    rows.push_back({{"kv_cache_dtype", row.kv_cache_dtype},
+                    {"dtype", row.dtype},
+                    {"bytes_per_token", row.bytes_per_token},
+                    {"depth", row.depth},
+                    {"prefill_tokens_per_second", rate_json(row.prefill)},
+                    {"decode_tokens_per_second", rate_json(row.decode)},
+                    {"decode_bytes", row.decode_bytes},
+                    {"decode_bytes_per_second", row.decode_bandwidth}});
+  const Json document = {{"model", flags.options.model},
+                         {"isa", result.isa},
+                         {"threads", result.threads},
+                         {"prefill_tokens", flags.options.prefill_tokens},
+                         {"decode_tokens", flags.options.decode_tokens},
+                         {"runs", flags.options.runs},
+                         {"weight_bytes", result.weight_bytes},
+                         {"read_bytes_per_second", result.read_bandwidth},
+                         {"rows", rows}};
+  out << document.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+}
+
+int bench(const BenchFlags& flags) {
+  install_interrupt_handler();
+  const BenchResult result = run_benchmark(flags.options, [&](const BenchResult& so_far) {
+    if (!flags.json && so_far.rows.empty()) write_header(std::cout, flags, so_far);
+    if (!flags.json && !so_far.rows.empty()) write_row(std::cout, so_far);
+    return !interrupted();
+  });
+  if (flags.json) write_json(std::cout, flags, result);
+  finish_output();
+  return interrupted() ? kInterrupted : kSuccess;
+}
+
+}  // namespace
+
+Command add_bench_command(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("bench", "Measure prefill and decode at several context depths");
+  app->footer(
+      "Example:\n  octet bench models/smollm2-135m-instruct --depth 0,2048,7000 --kv-cache-dtype "
+      "auto,fp8_e4m3");
+  const auto flags = std::make_shared<BenchFlags>();
+  BenchOptions& options = flags->options;
+  app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
+  app->add_option("--depth", options.depths, "Tokens in the cache before what is timed [0,2048,7000]")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_option("--kv-cache-dtype", options.kv_cache_dtypes,
+                  "auto, fp8, fp8_e4m3, fp8_e5m2 [auto,fp8_e4m3,fp8_e5m2]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+  app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
+  app->add_option("--decode", options.decode_tokens, "Tokens to decode and time, 0 = none [64]");
+  app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
+  app->add_option("--block-size", options.block_size,
+                  "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+  app->add_option("--threads", options.threads, "Threads [the physical cores]");
+  app->add_option("--isa", options.isa,
+                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
+  app->add_flag("--json", flags->json, "As one JSON object");
+  return {app, [flags] { return bench(*flags); }};
+}
+
+}  // namespace octet::apps

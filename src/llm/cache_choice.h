@@ -1,0 +1,37 @@
+// What the KV cache of an LLM is made of: its dtype, its scales and how many blocks it gets.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kv/kv_layout.h"
+#include "kv/kv_scales.h"
+#include "model/config.h"
+#include "model/kv_scale_loading.h"
+
+namespace octet::llm {
+
+struct CacheChoice {
+  KvDtype dtype;
+  kv::KvScales scales;
+  std::string scale_source;          // as KvCacheStats has it
+  std::string scale_strategy;        // the same
+  std::vector<std::string> notices;  // what a person should know about the choice
+};
+
+// Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for, else the model's dtype), fp8,
+// fp8_e4m3 or fp8_e5m2. Throws Error{invalid_argument} for any other value.
+CacheChoice choose_cache(const std::string& kv_cache_dtype, const model::ModelConfig& config,
+                         const model::KvScaleReport& report);
+
+kv::KvLayout cache_layout(const model::ModelConfig& config, KvDtype dtype, int block_size);
+
+// Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
+// quarter of the memory that is available, and never less than one sequence.
+// Throws Error{out_of_memory} where `memory_bytes` do not hold one sequence, saying what max_model_len would
+// fit; invalid_argument where they are negative.
+std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, int max_num_seqs,
+                               std::int64_t memory_bytes);
+
+}  // namespace octet::llm

@@ -1,0 +1,23 @@
+// From a conversation to the prompt that a checkpoint's chat template makes of it.
+#pragma once
+
+#include <octet/llm.h>
+
+#include <string>
+#include <vector>
+
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace octet::llm {
+
+// The variables that transformers gives to a chat template, as a JSON object: messages,
+// add_generation_prompt (true), tools and documents (null), and the special tokens that exist.
+std::string chat_variables(const std::vector<ChatMessage>& conversation, const text::Tokenizer& tokenizer);
+
+// Renders `conversation` with the generation prompt. `what` names it in errors ("conversation 2").
+// Throws Error{invalid_argument}: no messages, invalid UTF-8, or what the template itself refuses.
+std::string render_chat(const text::ChatTemplate& chat_template, const std::vector<ChatMessage>& conversation,
+                        const text::Tokenizer& tokenizer, const std::string& what);
+
+}  // namespace octet::llm

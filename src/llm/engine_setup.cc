@@ -1,0 +1,89 @@
+#include "llm/engine_setup.h"
+
+#include <utility>
+
+#include "base/error.h"
+#include "llm/kernel_choice.h"
+#include "model/kv_scale_loading.h"
+
+namespace octet::llm {
+
+namespace {
+
+// More threads than this is a typing error, and starting them would fail half-way.
+constexpr int kMostThreads = 1024;
+
+void require_range(int value, int least, int most, const char* option) {
+  if (value >= least && value <= most) return;
+  throw Error(
+      ErrorCode::invalid_argument,
+      "expected " + std::to_string(least) + " to " + std::to_string(most) + ", found " + std::to_string(value),
+      option);
+}
+
+void check_options(const LLMOptions& options) {
+  if (options.model.empty())
+    throw Error(ErrorCode::invalid_argument, "expected a checkpoint directory, found an empty string", "model");
+  require_range(options.max_num_seqs, 1, 65536, "max_num_seqs");
+  // Every running sequence decodes in every step, so a step must have room for all of them.
+  require_range(options.max_num_batched_tokens, options.max_num_seqs, 1 << 20, "max_num_batched_tokens");
+}
+
+int choose_max_model_len(const std::optional<int>& asked, const model::ModelConfig& config) {
+  if (!asked) return config.max_position_embeddings;
+  if (*asked < 1)
+    throw Error(ErrorCode::invalid_argument, "expected at least 1 token, found " + std::to_string(*asked),
+                "max_model_len");
+  if (*asked > config.max_position_embeddings)
+    throw Error(ErrorCode::invalid_argument,
+                std::to_string(*asked) + " tokens are more than the model's max_position_embeddings, " +
+                    std::to_string(config.max_position_embeddings),
+                "max_model_len");
+  return *asked;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
+                       int max_batched_tokens) {
+  require_range(threads, 0, kMostThreads, "threads");
+  LoadedModel loaded;
+  loaded.table = &choose_kernels(isa);
+  loaded.checkpoint = std::make_shared<const files::Checkpoint>(files::Checkpoint::open(directory));
+  loaded.threads = std::make_unique<ThreadPool>(threads);
+  loaded.model =
+      std::make_unique<model::Model>(loaded.checkpoint, *loaded.table, *loaded.threads, max_batched_tokens);
+  return loaded;
+}
+
+EngineSetup set_up_engine(const LLMOptions& options) {
+  check_options(options);
+  LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens);
+  const files::Checkpoint& checkpoint = *loaded.checkpoint;
+  const model::ModelConfig& config = loaded.model->config();
+  text::Tokenizer tokenizer = text::Tokenizer::load(options.model);
+  EngineSetup setup{.loaded = {}, .tokenizer = tokenizer};
+  if (!tokenizer.chat_template().empty())
+    setup.chat_template = text::ChatTemplate::parse(tokenizer.chat_template(), tokenizer.chat_template_file());
+  setup.end_tokens = read_end_tokens(checkpoint, config, tokenizer);
+  setup.default_params = read_default_sampling_params(checkpoint);
+  setup.max_model_len = choose_max_model_len(options.max_model_len, config);
+
+  CacheChoice choice = choose_cache(options.kv_cache_dtype, config, model::load_kv_scales(checkpoint, config));
+  setup.scale_source = std::move(choice.scale_source);
+  setup.scale_strategy = std::move(choice.scale_strategy);
+  setup.notices = std::move(choice.notices);
+  const kv::KvLayout layout = cache_layout(config, choice.dtype, options.block_size);
+  const std::int32_t num_blocks =
+      choose_num_blocks(layout, setup.max_model_len, options.max_num_seqs, options.kv_cache_memory_bytes);
+  setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
+  setup.engine = std::make_unique<engine::Engine>(
+      *loaded.model, *setup.cache,
+      engine::EngineOptions{.max_num_seqs = options.max_num_seqs,
+                            .max_num_batched_tokens = options.max_num_batched_tokens,
+                            .max_model_len = setup.max_model_len});
+  setup.loaded = std::move(loaded);
+  return setup;
+}
+
+}  // namespace octet::llm

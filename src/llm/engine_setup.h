@@ -1,0 +1,55 @@
+// Everything that stands behind one LLM, loaded and wired together.
+#pragma once
+
+#include <octet/llm.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "engine/engine.h"
+#include "files/checkpoint.h"
+#include "kernels/kernel_table.h"
+#include "kv/kv_cache.h"
+#include "llm/cache_choice.h"
+#include "llm/generation_config.h"
+#include "model/forward.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace octet::llm {
+
+// A checkpoint with its weights ready to run; no cache yet. The order of the members is the order in which
+// they depend on each other.
+struct LoadedModel {
+  std::shared_ptr<const files::Checkpoint> checkpoint;
+  const kernels::KernelTable* table = nullptr;
+  std::unique_ptr<ThreadPool> threads;
+  std::unique_ptr<model::Model> model;
+};
+
+// Opens `directory` and builds the model. Throws Error as LLM's constructor does.
+LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
+                       int max_batched_tokens);
+
+// What LLM::Impl holds.
+struct EngineSetup {
+  LoadedModel loaded;
+  text::Tokenizer tokenizer;
+  std::optional<text::ChatTemplate> chat_template = {};
+  EndTokens end_tokens = {};
+  SamplingParams default_params = {};
+  std::string scale_source = {};
+  std::string scale_strategy = {};
+  std::vector<std::string> notices = {};
+  int max_model_len = 0;
+  std::unique_ptr<kv::KvCache> cache = {};
+  std::unique_ptr<engine::Engine> engine = {};
+};
+
+// Checks `options` and loads all of it. Throws Error as LLM's constructor does.
+EngineSetup set_up_engine(const LLMOptions& options);
+
+}  // namespace octet::llm

@@ -1,0 +1,161 @@
+#include <octet/inspect.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <string_view>
+
+#include "base/error.h"
+#include "files/checkpoint.h"
+#include "llm/cache_choice.h"
+#include "llm/generation_config.h"
+#include "model/config.h"
+#include "model/kv_scale_loading.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace octet {
+
+namespace {
+
+std::string plain_number(double value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+std::string describe_rope(const model::RopeConfig& rope) {
+  const std::string theta = "theta " + plain_number(rope.theta);
+  switch (rope.type) {
+    case model::RopeConfig::Type::default_:
+      return "default, " + theta;
+    case model::RopeConfig::Type::linear:
+      return "linear, " + theta + ", factor " + plain_number(rope.factor);
+    case model::RopeConfig::Type::llama3:
+      return "llama3, " + theta + ", factor " + plain_number(rope.factor) + ", low_freq_factor " +
+             plain_number(rope.low_freq_factor) + ", high_freq_factor " + plain_number(rope.high_freq_factor) +
+             ", original_max_position_embeddings " + std::to_string(rope.original_max_position_embeddings);
+  }
+  OCTET_CHECK(false);
+  return {};
+}
+
+void describe_config(const model::ModelConfig& config, CheckpointInfo& info) {
+  info.architecture = config.architecture;
+  info.model_type = config.model_type;
+  info.num_layers = config.num_layers;
+  info.hidden_size = config.hidden_size;
+  info.intermediate_size = config.intermediate_size;
+  info.num_heads = config.num_heads;
+  info.num_kv_heads = config.num_kv_heads;
+  info.head_dim = config.head_dim;
+  info.vocab_size = config.vocab_size;
+  info.max_position_embeddings = config.max_position_embeddings;
+  info.sliding_window = config.sliding_window;
+  info.tie_word_embeddings = config.tie_word_embeddings;
+  info.rope = describe_rope(config.rope);
+  info.dtype = dtype_name(config.dtype);
+}
+
+// Scales and zero points are not parameters of the model, whether or not they are usable.
+bool is_parameter(std::string_view name) {
+  for (const std::string_view end : {"_scale", ".scale", "_zero_point", ".zero_point"})
+    if (name.ends_with(end)) return false;
+  return true;
+}
+
+void describe_tensors(const files::Checkpoint& checkpoint, CheckpointInfo& info) {
+  std::map<files::TensorDtype, WeightDtypeInfo> by_dtype;
+  for (const files::TensorView& tensor : checkpoint.tensors()) {
+    WeightDtypeInfo& row = by_dtype[tensor.dtype];
+    row.dtype = files::tensor_dtype_name(tensor.dtype);
+    ++row.tensors;
+    row.bytes += static_cast<std::int64_t>(tensor.data.size());
+    if (is_parameter(tensor.name)) info.num_parameters += tensor.elements();
+  }
+  for (auto& [dtype, row] : by_dtype) info.weight_dtypes.push_back(std::move(row));
+  info.num_tensors = static_cast<std::int64_t>(checkpoint.tensors().size());
+  info.weight_bytes = checkpoint.weight_bytes();
+}
+
+std::vector<int> layers_without(char which, const model::KvScaleReport& report, int num_layers) {
+  std::vector<int> missing;
+  for (int layer = 0; layer < num_layers; ++layer) {
+    const bool found =
+        std::any_of(report.findings.begin(), report.findings.end(), [&](const model::ScaleFinding& finding) {
+          return finding.which == which && finding.layer == layer && finding.used;
+        });
+    if (!found) missing.push_back(layer);
+  }
+  return missing;
+}
+
+void describe_scales(const model::KvScaleReport& report, const model::ModelConfig& config,
+                     CheckpointInfo& info) {
+  info.quant_method = report.quant_method;
+  if (report.requested_dtype) info.requested_kv_cache_dtype = dtype_name(*report.requested_dtype);
+  info.scale_strategy = "none";
+  if (report.scales)
+    info.scale_strategy = report.scales->strategy == kv::ScaleStrategy::attn_head ? "attn_head" : "tensor";
+  for (const model::ScaleFinding& finding : report.findings)
+    info.scales.push_back({finding.tensor, std::string(1, finding.which), finding.layer, finding.used,
+                           finding.note, finding.values});
+  // With scales, every layer has both (loading insists on it), even where one kv_scale tensor serves k and v.
+  if (!report.scales) {
+    info.layers_without_k = layers_without('k', report, config.num_layers);
+    info.layers_without_v = layers_without('v', report, config.num_layers);
+  }
+  info.warnings = report.warnings;
+}
+
+void describe_cache_costs(const model::ModelConfig& config, const model::KvScaleReport& report,
+                          CheckpointInfo& info) {
+  for (const char* name : {"auto", "fp8_e4m3", "fp8_e5m2"}) {
+    const llm::CacheChoice choice = llm::choose_cache(name, config, report);
+    const kv::KvLayout layout = llm::cache_layout(config, choice.dtype, 16);
+    info.cache_costs.push_back({name, std::string(dtype_name(choice.dtype)), layout.bytes_per_token(),
+                                layout.bytes_per_token() * config.max_position_embeddings});
+  }
+}
+
+void describe_tokenizer(const files::Checkpoint& checkpoint, const model::ModelConfig& config,
+                        CheckpointInfo& info) {
+  try {
+    const text::Tokenizer tokenizer = text::Tokenizer::load(checkpoint.directory());
+    info.tokenizer_vocab_size = tokenizer.vocab_size();
+    info.bos_token = tokenizer.bos_token();
+    info.eos_token = tokenizer.eos_token();
+    info.eos_token_ids = llm::read_end_tokens(checkpoint, config, tokenizer).all;
+    if (tokenizer.chat_template().empty()) return;
+    text::ChatTemplate::parse(tokenizer.chat_template(), tokenizer.chat_template_file());
+    info.has_chat_template = true;
+  } catch (const Error& error) {
+    info.tokenizer_error = error.what();
+  }
+}
+
+}  // namespace
+
+CheckpointInfo inspect_checkpoint(const std::string& directory) {
+  const files::Checkpoint checkpoint = files::Checkpoint::open(directory);
+  const model::ModelConfig config = model::read_model_config(checkpoint.config());
+  CheckpointInfo info;
+  info.directory = directory;
+  describe_config(config, info);
+  describe_tensors(checkpoint, info);
+  if (const auto quantization = checkpoint.config().find("quantization_config"))
+    info.quantization_config = quantization->dump();
+  model::KvScaleReport report;
+  try {
+    report = model::load_kv_scales(checkpoint, config);
+  } catch (const Error& error) {
+    info.scale_error = error.what();
+  }
+  describe_scales(report, config, info);
+  describe_cache_costs(config, report, info);
+  describe_tokenizer(checkpoint, config, info);
+  return info;
+}
+
+}  // namespace octet

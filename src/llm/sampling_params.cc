@@ -1,0 +1,65 @@
+// The limits of each field are vLLM's (vllm/sampling_params.py), so that a request that is refused there is
+// refused here.
+#include <octet/sampling_params.h>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+
+#include "base/error.h"
+#include "llm/utf8.h"
+
+namespace octet {
+
+namespace {
+
+std::string number(double value) {
+  std::string text = std::to_string(value);
+  while (text.find('.') != std::string::npos && (text.back() == '0' || text.back() == '.')) {
+    const bool point = text.back() == '.';
+    text.pop_back();
+    if (point) break;
+  }
+  return text;
+}
+
+[[noreturn]] void refuse(const char* field, const char* expected, const std::string& found) {
+  throw Error(ErrorCode::invalid_argument, std::string("expected ") + expected + ", found " + found, field);
+}
+
+// `allowed` is false for NaN too, since every comparison with it is.
+void require(bool allowed, const char* field, const char* expected, double found) {
+  if (!allowed) refuse(field, expected, number(found));
+}
+
+void validate_stop_strings(const std::vector<std::string>& stop) {
+  for (std::size_t i = 0; i < stop.size(); ++i) {
+    const std::string field = "stop[" + std::to_string(i) + "]";
+    if (stop[i].empty()) refuse(field.c_str(), "a non-empty string", "an empty one");
+    llm::require_utf8(stop[i], field);
+  }
+}
+
+}  // namespace
+
+void SamplingParams::validate() const {
+  require(presence_penalty >= -2.0 && presence_penalty <= 2.0, "presence_penalty", "-2 to 2", presence_penalty);
+  require(frequency_penalty >= -2.0 && frequency_penalty <= 2.0, "frequency_penalty", "-2 to 2",
+          frequency_penalty);
+  require(repetition_penalty > 0.0 && std::isfinite(repetition_penalty), "repetition_penalty",
+          "a number greater than 0", repetition_penalty);
+  require(temperature >= 0.0 && std::isfinite(temperature), "temperature", "0 or a greater number",
+          temperature);
+  require(top_p > 0.0 && top_p <= 1.0, "top_p", "a number greater than 0 and at most 1", top_p);
+  require(top_k >= -1, "top_k", "0 or -1 (all tokens) or a positive number", top_k);
+  require(min_p >= 0.0 && min_p <= 1.0, "min_p", "0 to 1", min_p);
+  if (max_tokens) require(*max_tokens >= 1, "max_tokens", "at least 1", *max_tokens);
+  require(min_tokens >= 0, "min_tokens", "0 or more", min_tokens);
+  if (max_tokens && min_tokens > *max_tokens)
+    refuse("min_tokens", ("at most max_tokens (" + std::to_string(*max_tokens) + ")").c_str(),
+           std::to_string(min_tokens));
+  if (logprobs) require(*logprobs >= 0, "logprobs", "0 or more", *logprobs);
+  validate_stop_strings(stop);
+}
+
+}  // namespace octet
