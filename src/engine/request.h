@@ -20,16 +20,16 @@ struct Sampling {
   double presence_penalty = 0.0;
   double frequency_penalty = 0.0;
   double repetition_penalty = 1.0;
-  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> seed = std::nullopt;
   int logprobs = -1;  // -1 = none; else the chosen token and this many likeliest
 };
 
 struct Request {
-  std::vector<std::int32_t> prompt;  // not empty
-  Sampling sampling;
-  int max_tokens = 16;                       // new tokens, at most
-  int min_tokens = 0;                        // stop tokens are not sampled before that many
-  std::vector<std::int32_t> stop_token_ids;  // end the sequence; kept in the output
+  std::vector<std::int32_t> prompt = {};  // not empty
+  Sampling sampling = {};
+  int max_tokens = 16;                            // new tokens, at most
+  int min_tokens = 0;                             // stop tokens are not sampled before that many
+  std::vector<std::int32_t> stop_token_ids = {};  // end the sequence; kept in the output
 };
 
 enum class FinishReason { none, stop, length, cancelled };

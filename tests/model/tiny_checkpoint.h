@@ -37,8 +37,8 @@ struct TinyOptions {
   bool tie_word_embeddings = false;
   bool bfloat16 = false;  // the weights' dtype; else float32
   std::uint64_t seed = 1;
-  std::string extra_config;               // members for config.json: R"("rope_theta": 500000.0)"
-  std::vector<TinyTensor> extra_tensors;  // always float32
+  std::string extra_config = {};               // members for config.json: R"("rope_theta": 500000.0)"
+  std::vector<TinyTensor> extra_tensors = {};  // always float32
 };
 
 namespace tiny {

@@ -1,0 +1,415 @@
+// The whole engine over a tiny random checkpoint: a request's tokens are its own, whatever happens around it.
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "files/checkpoint.h"
+#include "kernels/dispatch.h"
+#include "model/tiny_checkpoint.h"
+
+namespace octet::engine {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+constexpr int kVocabulary = 64;
+constexpr int kModelLen = 160;
+constexpr int kMaxBatchedTokens = 512;
+
+std::shared_ptr<const files::Checkpoint> open_tiny(const std::string& name, const tests::TinyOptions& options) {
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("octet_engine_" + name + "_" + std::to_string(getpid()));
+  auto checkpoint =
+      std::make_shared<const files::Checkpoint>(files::Checkpoint::open(write_tiny_llama(directory, options)));
+  std::filesystem::remove_all(directory);  // the mappings stay
+  return checkpoint;
+}
+
+const std::shared_ptr<const files::Checkpoint>& tiny_checkpoint() {
+  static const auto checkpoint = open_tiny("plain", {.vocab_size = kVocabulary});
+  return checkpoint;
+}
+
+struct Setting {
+  int num_blocks = 200;
+  int block_size = 16;
+  int threads = 1;
+  // float32, so that the rounding of a key cannot depend on which kernel computed it.
+  KvDtype dtype = KvDtype::float32;
+  EngineOptions engine = {.max_model_len = kModelLen};
+  std::shared_ptr<const files::Checkpoint> checkpoint = tiny_checkpoint();
+};
+
+struct Result {
+  Ids tokens = {};
+  FinishReason reason = FinishReason::none;
+  std::vector<std::vector<TokenLogprob>> logprobs = {};
+
+  bool operator==(const Result& other) const { return tokens == other.tokens && reason == other.reason; }
+};
+
+std::ostream& operator<<(std::ostream& out, const Result& result) {
+  for (const auto id : result.tokens) out << id << ' ';
+  return out << "(" << static_cast<int>(result.reason) << ")";
+}
+
+class Harness {
+ public:
+  explicit Harness(const Setting& setting)
+      : threads_(setting.threads),
+        model_(setting.checkpoint, *kernels::find_table({}), threads_, kMaxBatchedTokens),
+        cache_(layout(setting), setting.num_blocks,
+               kv::KvScales::ones(model_.config().num_layers, model_.config().num_kv_heads)),
+        engine_(model_, cache_, setting.engine) {}
+
+  Engine& engine() { return engine_; }
+  kv::KvCache& cache() { return cache_; }
+  std::map<RequestId, Result>& results() { return results_; }
+
+  void step() {
+    for (TokenOutput& output : engine_.step()) {
+      Result& result = results_[output.request];
+      ASSERT_EQ(result.reason, FinishReason::none) << "a token after the end";
+      result.tokens.push_back(output.token_id);
+      result.reason = output.finish_reason;
+      result.logprobs.push_back(std::move(output.logprobs));
+    }
+  }
+
+  // Runs everything to its end; the results in the order of `requests`.
+  std::vector<Result> run(const std::vector<Request>& requests) {
+    std::vector<RequestId> ids;
+    for (const Request& request : requests) ids.push_back(engine_.add(request));
+    while (engine_.has_unfinished()) step();
+    EXPECT_EQ(cache_.pool().num_free(), cache_.pool().num_blocks());
+    std::vector<Result> results;
+    for (const RequestId id : ids) results.push_back(results_[id]);
+    return results;
+  }
+
+ private:
+  kv::KvLayout layout(const Setting& setting) const {
+    const model::ModelConfig& config = model_.config();
+    return {config.num_layers,  config.num_kv_heads, config.head_dim,
+            setting.block_size, setting.dtype,       setting.dtype};
+  }
+
+  ThreadPool threads_;
+  model::Model model_;
+  kv::KvCache cache_;
+  Engine engine_;
+  std::map<RequestId, Result> results_;
+};
+
+std::vector<Result> run(const Setting& setting, const std::vector<Request>& requests) {
+  return Harness(setting).run(requests);
+}
+
+// Every request in an engine of its own.
+std::vector<Result> run_alone(const std::vector<Request>& requests, const Setting& setting = {}) {
+  std::vector<Result> results;
+  for (const Request& request : requests) results.push_back(run(setting, {request})[0]);
+  return results;
+}
+
+Ids random_prompt(std::mt19937_64& random, std::size_t size) {
+  Ids prompt(size);
+  for (auto& id : prompt) id = static_cast<std::int32_t>(random() % kVocabulary);
+  return prompt;
+}
+
+// Half greedy, half drawn with a seed and all the knobs; some with stop tokens.
+Request random_request(std::mt19937_64& random) {
+  Request request{.prompt = random_prompt(random, 1 + random() % 70),
+                  .max_tokens = 1 + static_cast<int>(random() % 60)};
+  request.sampling.temperature = 0;
+  if (random() % 2 == 0) {
+    request.sampling = {.temperature = 0.9,
+                        .top_p = 0.95,
+                        .top_k = 40,
+                        .min_p = 0.01,
+                        .presence_penalty = 0.2,
+                        .frequency_penalty = 0.1,
+                        .repetition_penalty = 1.1,
+                        .seed = random()};
+  }
+  if (random() % 3 == 0) {
+    request.stop_token_ids = {2, 7, 11};
+    request.min_tokens = static_cast<int>(random() % 6);
+  }
+  return request;
+}
+
+std::vector<Request> eight_requests() {
+  std::mt19937_64 random(21);
+  std::vector<Request> requests;
+  for (int i = 0; i < 8; ++i) requests.push_back(random_request(random));
+  for (std::size_t i = 0; i < 4; ++i) {  // long enough, all of them, to meet in the cache
+    requests[i].max_tokens = 60;
+    requests[i].stop_token_ids.clear();
+  }
+  return requests;
+}
+
+const std::vector<Result>& eight_alone() {
+  static const std::vector<Result> results = run_alone(eight_requests());
+  return results;
+}
+
+TEST(Engine, TheTinyModelIsNotTrivial) {
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(eight_alone()[i].tokens.size(), 60u);
+    const std::set<std::int32_t> distinct(eight_alone()[i].tokens.begin(), eight_alone()[i].tokens.end());
+    EXPECT_GT(distinct.size(), 3u);
+  }
+}
+
+TEST(Engine, ABatchGivesWhatEachRequestGivesAlone) { EXPECT_EQ(run({}, eight_requests()), eight_alone()); }
+
+TEST(Engine, ChunksOfAnySizeGiveTheSame) {
+  for (int budget = 1; budget <= 7; ++budget) {
+    Setting setting;
+    setting.engine.max_num_batched_tokens = budget;
+    EXPECT_EQ(run(setting, eight_requests()), eight_alone()) << budget << " tokens a step";
+  }
+  for (const int sequences : {1, 3}) {
+    Setting setting;
+    setting.engine.max_num_seqs = sequences;
+    EXPECT_EQ(run(setting, eight_requests()), eight_alone()) << sequences << " sequences";
+  }
+}
+
+TEST(Engine, BlockSizeAndThreadsGiveTheSame) {
+  for (const int block_size : {8, 16, 32, 64, 128}) {
+    for (const int threads : {1, 2}) {
+      const Setting setting{.num_blocks = 40, .block_size = block_size, .threads = threads};
+      EXPECT_EQ(run(setting, eight_requests()), eight_alone())
+          << "block size " << block_size << ", " << threads << " threads";
+    }
+  }
+}
+
+// Greedy, and with a seed: what is computed again must not draw again, nor give a token twice.
+TEST(Engine, PreemptionGivesTheSame) {
+  for (const int block_size : {8, 16}) {
+    Setting setting{.num_blocks = kModelLen / block_size, .block_size = block_size};
+    for (const int budget : {5, 64, 512}) {
+      setting.engine.max_num_batched_tokens = budget;
+      Harness harness(setting);
+      EXPECT_EQ(harness.run(eight_requests()), eight_alone()) << "budget " << budget;
+      EXPECT_GT(harness.engine().stats().num_preemptions, 0) << "budget " << budget;
+    }
+  }
+}
+
+TEST(Engine, AnFp8CacheUnderPreemptionStillEndsEveryRequest) {
+  Setting setting{.num_blocks = kModelLen / 16, .dtype = KvDtype::fp8_e4m3};
+  Harness harness(setting);
+  const std::vector<Request> requests = eight_requests();
+  const std::vector<Result> results = harness.run(requests);
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(results[i].tokens.size(), 60u);
+    EXPECT_EQ(results[i].reason, FinishReason::length);
+  }
+  EXPECT_GT(harness.engine().stats().num_preemptions, 0);
+}
+
+TEST(Engine, HundredsOfRandomRequests) {
+  std::mt19937_64 random(31);
+  std::vector<Request> requests;
+  for (int i = 0; i < 300; ++i) requests.push_back(random_request(random));
+  const std::vector<Result> alone = run_alone(requests);
+
+  Setting setting{.num_blocks = 24, .threads = 2};
+  setting.engine.max_num_seqs = 10;
+  setting.engine.max_num_batched_tokens = 48;
+  Harness harness(setting);
+  std::map<RequestId, std::size_t> index;
+  std::set<RequestId> cancelled;
+  for (std::size_t next = 0; next < requests.size() || harness.engine().has_unfinished();) {
+    while (next < requests.size() && random() % 4 != 0) {
+      index[harness.engine().add(requests[next])] = next;
+      ++next;
+    }
+    ASSERT_NO_FATAL_FAILURE(harness.step());
+    if (random() % 6 != 0 || index.empty()) continue;
+    const auto victim = static_cast<RequestId>(random() % index.size());
+    harness.engine().cancel(victim);
+    if (harness.results()[victim].reason == FinishReason::none) cancelled.insert(victim);
+    harness.engine().cancel(victim);  // a second time is nothing
+  }
+  EXPECT_EQ(harness.cache().pool().num_free(), harness.cache().pool().num_blocks());
+  EXPECT_GT(harness.engine().stats().num_preemptions, 10);
+  EXPECT_GT(cancelled.size(), 10u);
+  EXPECT_EQ(index.size(), requests.size());
+  for (const auto& [id, i] : index) {
+    Result found = harness.results()[id];
+    if (cancelled.contains(id)) {  // what came before it is right
+      ASSERT_LT(found.tokens.size(), alone[i].tokens.size());
+      found.tokens.insert(found.tokens.end(),
+                          alone[i].tokens.begin() + static_cast<std::ptrdiff_t>(found.tokens.size()),
+                          alone[i].tokens.end());
+      found.reason = alone[i].reason;
+    }
+    ASSERT_EQ(found, alone[i]) << "request " << i;
+  }
+}
+
+TEST(Engine, CancellingFreesAtOnce) {
+  Harness harness({});
+  Engine& engine = harness.engine();
+  const RequestId first = engine.add({.prompt = Ids(40, 3), .max_tokens = 50});
+  const RequestId second = engine.add({.prompt = Ids(40, 4), .max_tokens = 50});
+  harness.step();
+  EXPECT_EQ(harness.cache().pool().num_free(), 200 - 6);
+  engine.cancel(first);
+  EXPECT_EQ(harness.cache().pool().num_free(), 200 - 3);
+  engine.cancel(first);
+  engine.cancel(999);
+  engine.cancel(-1);
+  EXPECT_TRUE(engine.has_unfinished());
+  engine.cancel(second);
+  EXPECT_FALSE(engine.has_unfinished());
+  EXPECT_EQ(harness.cache().pool().num_free(), 200);
+  EXPECT_TRUE(engine.step().empty());
+}
+
+TEST(Engine, EndsWithAStopTokenWhichStaysInTheOutput) {
+  Request request{.prompt = Ids{5, 6, 7}, .sampling = {.temperature = 0}, .max_tokens = 20};
+  const Ids free = run({}, {request})[0].tokens;
+  ASSERT_EQ(free.size(), 20u);
+  std::size_t at = 1;  // a token that does not come before
+  while (std::find(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(at), free[at]) !=
+         free.begin() + static_cast<std::ptrdiff_t>(at))
+    ++at;
+  request.stop_token_ids = {free[at], 1000000, -5};  // ids outside the vocabulary cannot come
+  const Result stopped = run({}, {request})[0];
+  EXPECT_EQ(stopped.reason, FinishReason::stop);
+  EXPECT_EQ(stopped.tokens, Ids(free.begin(), free.begin() + static_cast<std::ptrdiff_t>(at) + 1));
+
+  request.min_tokens = static_cast<int>(at) + 1;  // the token there must be another one
+  const Result later = run({}, {request})[0];
+  ASSERT_GT(later.tokens.size(), at);
+  EXPECT_NE(later.tokens[at], free[at]);
+  EXPECT_EQ(std::count(later.tokens.begin(), later.tokens.begin() + request.min_tokens, free[at]), 0);
+}
+
+TEST(Engine, AStopTokenAtMaxTokensIsAStop) {
+  Request request{.prompt = Ids{5, 6, 7}, .sampling = {.temperature = 0}, .max_tokens = 1};
+  EXPECT_EQ(run({}, {request})[0].reason, FinishReason::length);
+  request.stop_token_ids = run({}, {request})[0].tokens;
+  EXPECT_EQ(run({}, {request})[0].reason, FinishReason::stop);
+}
+
+TEST(Engine, EndsAtMaxModelLen) {
+  Setting setting{.num_blocks = 2};
+  setting.engine.max_model_len = 32;
+  const Result result = run(setting, {{.prompt = Ids(10, 3), .max_tokens = 1000}})[0];
+  EXPECT_EQ(result.tokens.size(), 22u);
+  EXPECT_EQ(result.reason, FinishReason::length);
+  EXPECT_EQ(run(setting, {{.prompt = Ids(31, 3), .max_tokens = 1000}})[0].tokens.size(), 1u);
+}
+
+TEST(Engine, LogprobsComeWithEveryToken) {
+  const Request request{.prompt = Ids{1, 2, 3}, .sampling = {.temperature = 0, .logprobs = 3}, .max_tokens = 8};
+  const Result result = run({}, {request, {.prompt = Ids{4}, .max_tokens = 8}})[0];
+  ASSERT_EQ(result.logprobs.size(), 8u);
+  for (std::size_t i = 0; i < 8; ++i) {
+    ASSERT_EQ(result.logprobs[i].size(), 3u);
+    EXPECT_EQ(result.logprobs[i][0].token_id, result.tokens[i]);
+    EXPECT_EQ(result.logprobs[i][0].rank, 1);
+    EXPECT_GE(result.logprobs[i][0].logprob, result.logprobs[i][1].logprob);
+    EXPECT_LE(result.logprobs[i][0].logprob, 0.0f);
+  }
+}
+
+template <typename Function>
+std::optional<Error> error_of(Function function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error;
+  }
+  return std::nullopt;
+}
+
+TEST(Engine, RefusesBadRequestsWithOneClearMessage) {
+  Harness harness({});
+  const auto message = [&](Request request) -> std::string {
+    const auto error = error_of([&] { harness.engine().add(std::move(request)); });
+    if (!error) return "no error";
+    EXPECT_EQ(error->code(), ErrorCode::invalid_argument);
+    return error->what();
+  };
+  EXPECT_EQ(message({}), "prompt: expected at least one token, found none");
+  EXPECT_EQ(message({.prompt = {1, 64}}),
+            "prompt: token 1: expected an id below the vocabulary size 64, found 64");
+  EXPECT_EQ(message({.prompt = {-1}}),
+            "prompt: token 0: expected an id below the vocabulary size 64, found -1");
+  EXPECT_EQ(message({.prompt = Ids(160, 1)}),
+            "prompt: expected fewer tokens than max_model_len, which is 160, found 160");
+  EXPECT_EQ(message({.prompt = {1}, .max_tokens = 0}), "max_tokens: expected 1 or more, found 0");
+  Ids all(kVocabulary);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<std::int32_t>(i);
+  EXPECT_NE(message({.prompt = {1}, .min_tokens = 1, .stop_token_ids = all}).find("stop_token_ids"),
+            std::string::npos);
+  EXPECT_EQ(message({.prompt = {1}, .stop_token_ids = all}), "no error");
+  EXPECT_EQ(message({.prompt = Ids(159, 63)}), "no error");
+}
+
+TEST(Engine, RefusesOptionsThatCannotWork) {
+  const auto error = [](const Setting& setting) {
+    return error_of([&] { Harness harness(setting); }).value_or(Error(ErrorCode::internal, "no error"));
+  };
+  const Error small = error({.num_blocks = 9});
+  EXPECT_EQ(small.code(), ErrorCode::out_of_memory);
+  const kv::KvLayout layout{2, 2, 16, 16, KvDtype::float32, KvDtype::float32};
+  for (const std::string& part :
+       {std::string("144"), std::string("160"), std::to_string(160 * layout.bytes_per_token())})
+    EXPECT_NE(std::string(small.what()).find(part), std::string::npos) << small.what();
+  EXPECT_EQ(error({.num_blocks = 10}).message(), "no error");
+
+  const auto refusal = [&](EngineOptions options) { return std::string(error({.engine = options}).what()); };
+  EXPECT_NE(refusal({.max_model_len = 1}).find("max_model_len"), std::string::npos);
+  EXPECT_NE(refusal({.max_model_len = 257}).find("expected 2 to 256, found 257"), std::string::npos);
+  EXPECT_NE(refusal({.max_num_seqs = 0, .max_model_len = 20}).find("max_num_seqs"), std::string::npos);
+  EXPECT_NE(refusal({.max_num_batched_tokens = -1, .max_model_len = 20}).find("max_num_batched_tokens"),
+            std::string::npos);
+}
+
+TEST(Engine, AModelThatGivesNanEndsEveryRequestWithAnError) {
+  tests::TinyOptions options{.num_layers = 1, .vocab_size = kVocabulary, .extra_config = R"("mlp_bias": true)"};
+  std::vector<float> broken(32, 0.0f);
+  broken[5] = std::numeric_limits<float>::quiet_NaN();
+  options.extra_tensors = {{"model.layers.0.mlp.gate_proj.bias", {64}, std::vector<float>(64)},
+                           {"model.layers.0.mlp.up_proj.bias", {64}, std::vector<float>(64)},
+                           {"model.layers.0.mlp.down_proj.bias", {32}, broken}};
+  Harness harness({.checkpoint = open_tiny("nan", options)});
+  harness.engine().add({.prompt = {1, 2, 3}});
+  harness.engine().add({.prompt = {4}});
+  const auto error = error_of([&] { harness.engine().step(); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->code(), ErrorCode::internal);
+  EXPECT_NE(error->message().find("the model produced no finite logits"), std::string::npos);
+  EXPECT_FALSE(harness.engine().has_unfinished());
+  EXPECT_EQ(harness.cache().pool().num_free(), harness.cache().pool().num_blocks());
+  EXPECT_TRUE(harness.engine().step().empty());
+}
+
+}  // namespace
+}  // namespace octet::engine

@@ -1,0 +1,275 @@
+#include "engine/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace octet::engine {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+std::unique_ptr<Sequence> sequence_of(RequestId id, Ids prompt, int max_tokens = 100) {
+  return std::make_unique<Sequence>(id, Request{.prompt = std::move(prompt), .max_tokens = max_tokens});
+}
+
+Ids random_prompt(std::mt19937_64& random, std::size_t size) {
+  Ids prompt(size);
+  for (auto& id : prompt) id = static_cast<std::int32_t>(random() % 1000);
+  return prompt;
+}
+
+// The next token of the fake model below: depends on every token before it and on their order.
+std::int32_t next_token(const Ids& tokens) {
+  std::uint64_t hash = 99;
+  for (const auto id : tokens) hash = (hash ^ static_cast<std::uint64_t>(id)) * 0x9e3779b97f4a7c15u;
+  return static_cast<std::int32_t>((hash >> 40) % 1000);
+}
+
+// A model whose cache holds token ids: a wrong slot, position or block table, or a block that two sequences
+// use, gives a wrong token. Reads exactly what the plan says and nothing of the scheduler's state.
+class FakeModel {
+ public:
+  FakeModel(int num_blocks, int block_size)
+      : block_size_(block_size), slots_(static_cast<std::size_t>(num_blocks * block_size), -1) {}
+
+  Ids forward(const model::BatchPlan& plan) {
+    for (std::size_t t = 0; t < plan.token_ids.size(); ++t)
+      slots_.at(static_cast<std::size_t>(plan.slot_mapping[t])) = plan.token_ids[t];
+    Ids sampled;
+    for (const auto row : plan.logits_rows) {
+      const auto after = std::upper_bound(plan.query_start.begin(), plan.query_start.end(), row);
+      const auto sequence = after - plan.query_start.begin() - 1;
+      Ids tokens;
+      for (int position = 0; position <= plan.positions[static_cast<std::size_t>(row)]; ++position)
+        tokens.push_back(slots_.at(slot(plan, sequence, position)));
+      sampled.push_back(next_token(tokens));
+    }
+    return sampled;
+  }
+
+ private:
+  std::size_t slot(const model::BatchPlan& plan, std::ptrdiff_t sequence, int position) const {
+    const auto entry = static_cast<std::size_t>(sequence * plan.max_blocks + position / block_size_);
+    return static_cast<std::size_t>(plan.block_tables.at(entry) * block_size_ + position % block_size_);
+  }
+
+  int block_size_;
+  Ids slots_;
+};
+
+class Simulation {
+ public:
+  Simulation(int num_blocks, SchedulerLimits limits)
+      : pool(num_blocks), scheduler(pool, limits), limits_(limits), model_(num_blocks, limits.block_size) {}
+
+  // One step; checks the plan against the limits and ends sequences that have all of their tokens.
+  void step() {
+    const auto chunks = scheduler.schedule();
+    fill_batch_plan(chunks, limits_.block_size, plan);
+    ASSERT_LE(plan.num_tokens(), limits_.max_num_batched_tokens);
+    ASSERT_LE(plan.num_seqs(), limits_.max_num_seqs);
+    ASSERT_LE(scheduler.num_running(), limits_.max_num_seqs);
+    ASSERT_EQ(plan.slot_mapping.size(), plan.token_ids.size());
+    ASSERT_EQ(plan.block_tables.size(), chunks.size() * static_cast<std::size_t>(plan.max_blocks));
+    for (std::size_t i = 1; i < chunks.size(); ++i)
+      ASSERT_LT(chunks[i - 1].sequence->id, chunks[i].sequence->id);
+
+    const Ids sampled = model_.forward(plan);
+    std::size_t row = 0;
+    for (const ScheduledChunk& chunk : chunks) {
+      Sequence& sequence = *chunk.sequence;
+      sequence.computed += chunk.num_tokens;
+      if (sequence.remaining() > 0) continue;
+      sequence.tokens.push_back(sampled.at(row++));
+      if (sequence.num_generated() < sequence.max_tokens) continue;
+      finished[sequence.id] = sequence.tokens;
+      scheduler.remove(sequence.id);
+    }
+    ASSERT_EQ(row, sampled.size());
+  }
+
+  bool busy() const { return scheduler.num_running() + scheduler.num_waiting() > 0; }
+
+  kv::BlockPool pool;
+  Scheduler scheduler;
+  model::BatchPlan plan;
+  std::map<RequestId, Ids> finished;
+
+ private:
+  SchedulerLimits limits_;
+  FakeModel model_;
+};
+
+Ids expected_tokens(Ids tokens, int generated) {
+  for (int i = 0; i < generated; ++i) tokens.push_back(next_token(tokens));
+  return tokens;
+}
+
+TEST(Scheduler, EverySequenceGetsItsTokensWhateverTheLimits) {
+  std::mt19937_64 random(11);
+  std::int64_t preemptions = 0;
+  for (int round = 0; round < 120; ++round) {
+    const int block_size = std::vector<int>{8, 16, 32}[random() % 3];
+    constexpr int kLongest = 150;
+    const int least_blocks = (kLongest + block_size - 1) / block_size;
+    const SchedulerLimits limits{1 + static_cast<int>(random() % 12), 1 + static_cast<int>(random() % 40),
+                                 block_size};
+    Simulation simulation(least_blocks + static_cast<int>(random() % 20), limits);
+    std::map<RequestId, Ids> expected;
+    for (RequestId id = 0; id < 25; ++id) {
+      const Ids prompt = random_prompt(random, 1 + random() % 90);
+      const int generated = 1 + static_cast<int>(random() % (kLongest - 90));
+      expected[id] = expected_tokens(prompt, generated);
+      simulation.scheduler.add(sequence_of(id, prompt, generated));
+      if (random() % 2 == 0) {
+        ASSERT_NO_FATAL_FAILURE(simulation.step());
+      }
+    }
+    for (int steps = 0; simulation.busy(); ++steps) {
+      ASSERT_LT(steps, 100000) << "round " << round << " does not end";
+      ASSERT_NO_FATAL_FAILURE(simulation.step());
+    }
+    ASSERT_EQ(simulation.finished, expected) << "round " << round;
+    ASSERT_EQ(simulation.pool.num_free(), simulation.pool.num_blocks());
+    preemptions += simulation.scheduler.num_preemptions();
+  }
+  EXPECT_GT(preemptions, 100);
+}
+
+TEST(Scheduler, RandomRemovalLeavesTheOthersRightAndNoBlockBehind) {
+  std::mt19937_64 random(12);
+  for (int round = 0; round < 60; ++round) {
+    Simulation simulation(12, {6, 24, 16});
+    std::map<RequestId, Ids> expected;
+    for (RequestId id = 0; id < 20; ++id) {
+      const Ids prompt = random_prompt(random, 1 + random() % 100);
+      expected[id] = expected_tokens(prompt, 40);
+      simulation.scheduler.add(sequence_of(id, prompt, 40));
+    }
+    while (simulation.busy()) {
+      ASSERT_NO_FATAL_FAILURE(simulation.step());
+      if (random() % 8 != 0) continue;
+      const auto victim = static_cast<RequestId>(random() % 20);
+      const int before = simulation.scheduler.num_running() + simulation.scheduler.num_waiting();
+      const bool removed = simulation.scheduler.remove(victim);
+      EXPECT_EQ(simulation.scheduler.num_running() + simulation.scheduler.num_waiting(),
+                before - (removed ? 1 : 0));
+      EXPECT_FALSE(simulation.scheduler.remove(victim));
+      if (removed) expected.erase(victim);
+    }
+    ASSERT_EQ(simulation.finished, expected);
+    ASSERT_EQ(simulation.pool.num_free(), simulation.pool.num_blocks());
+  }
+}
+
+TEST(Scheduler, APromptGoesInChunksAndTakesBlocksAsItNeedsThem) {
+  Simulation simulation(10, {4, 6, 8});
+  simulation.scheduler.add(sequence_of(0, Ids(17, 5), 3));
+  const std::vector<std::pair<int, int>> chunks_and_blocks = {{6, 1}, {6, 2}, {5, 3}, {1, 3}};
+  for (const auto& [tokens, blocks] : chunks_and_blocks) {
+    const auto chunks = simulation.scheduler.schedule();
+    ASSERT_EQ(chunks.size(), 1u);
+    EXPECT_EQ(chunks[0].num_tokens, tokens);
+    EXPECT_EQ(simulation.pool.num_blocks() - simulation.pool.num_free(), blocks);
+    ASSERT_NO_FATAL_FAILURE(simulation.step());  // schedules the same again: nothing was computed yet
+    EXPECT_EQ(simulation.plan.num_tokens(), tokens);
+    EXPECT_EQ(simulation.plan.logits_rows.size(), tokens == 6 ? 0u : 1u) << "logits before the prompt's end";
+  }
+}
+
+TEST(Scheduler, DecodesComeBeforePrefillsAndShareTheBudget) {
+  Simulation simulation(20, {4, 10, 8});
+  simulation.scheduler.add(sequence_of(0, Ids(3, 5)));
+  simulation.scheduler.add(sequence_of(1, Ids(4, 6)));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.query_start, (Ids{0, 3, 7}));
+  EXPECT_EQ(simulation.plan.logits_rows, (Ids{2, 6}));
+  simulation.scheduler.add(sequence_of(2, Ids(20, 7)));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.query_start, (Ids{0, 1, 2, 10}));
+  EXPECT_EQ(simulation.plan.logits_rows, (Ids{0, 1}));
+  EXPECT_EQ(simulation.plan.positions, (Ids{3, 4, 0, 1, 2, 3, 4, 5, 6, 7}));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.query_start, (Ids{0, 1, 2, 6}));
+  EXPECT_EQ(simulation.plan.logits_rows, (Ids{0, 1, 5}));
+}
+
+TEST(Scheduler, NoMoreSequencesThanTheLimit) {
+  Simulation simulation(20, {2, 100, 8});
+  for (RequestId id = 0; id < 5; ++id) simulation.scheduler.add(sequence_of(id, Ids(3, 5), 2));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.num_seqs(), 2);
+  EXPECT_EQ(simulation.scheduler.num_waiting(), 3);
+}
+
+// Two sequences in a cache for one and a half: the younger gives way, keeps its tokens, and comes back.
+TEST(Scheduler, TheYoungestGivesItsBlocksToTheOldest) {
+  Simulation simulation(4, {4, 100, 8});
+  simulation.scheduler.add(sequence_of(0, Ids(8, 5), 24));
+  simulation.scheduler.add(sequence_of(1, Ids(6, 6), 20));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.scheduler.num_running(), 2);
+  while (simulation.scheduler.num_preemptions() == 0) ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.scheduler.num_running(), 1);
+  EXPECT_EQ(simulation.scheduler.num_waiting(), 1);
+  EXPECT_EQ(simulation.plan.num_seqs(), 1);
+  EXPECT_TRUE(simulation.finished.empty());
+  while (simulation.busy()) ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.finished.at(0), expected_tokens(Ids(8, 5), 24));
+  EXPECT_EQ(simulation.finished.at(1), expected_tokens(Ids(6, 6), 20));
+}
+
+TEST(Scheduler, TheOldestProgressesInEveryStep) {
+  std::mt19937_64 random(13);
+  Simulation simulation(7, {8, 16, 8});
+  for (RequestId id = 0; id < 12; ++id)
+    simulation.scheduler.add(sequence_of(id, random_prompt(random, 1 + random() % 20), 30));
+  while (simulation.busy()) {
+    const auto chunks = simulation.scheduler.schedule();
+    ASSERT_FALSE(chunks.empty());
+    ASSERT_EQ(chunks[0].sequence->id, static_cast<RequestId>(simulation.finished.size()));
+    ASSERT_NO_FATAL_FAILURE(simulation.step());
+  }
+  EXPECT_GT(simulation.scheduler.num_preemptions(), 0);
+}
+
+// A request that would only be thrown out again does not start.
+TEST(Scheduler, ARequestWaitsUntilItFits) {
+  Simulation simulation(5, {4, 100, 8});
+  simulation.scheduler.add(sequence_of(0, Ids(20, 5), 4));  // three blocks
+  simulation.scheduler.add(sequence_of(1, Ids(9, 6), 4));   // two, and one to spare
+  while (!simulation.finished.contains(0)) {
+    ASSERT_NO_FATAL_FAILURE(simulation.step());
+    EXPECT_EQ(simulation.plan.num_seqs(), 1);
+  }
+  while (simulation.busy()) ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);
+  EXPECT_EQ(simulation.finished.at(1), expected_tokens(Ids(9, 6), 4));
+}
+
+TEST(Scheduler, NothingToDoIsAnEmptyStep) {
+  Simulation simulation(5, {4, 100, 8});
+  EXPECT_TRUE(simulation.scheduler.schedule().empty());
+  EXPECT_FALSE(simulation.scheduler.remove(0));
+}
+
+TEST(Scheduler, ItsEndFreesEveryBlock) {
+  kv::BlockPool pool(9);
+  {
+    Scheduler scheduler(pool, {4, 100, 8});
+    scheduler.add(sequence_of(0, Ids(30, 5)));
+    scheduler.schedule();
+    EXPECT_EQ(pool.num_free(), 5);
+  }
+  EXPECT_EQ(pool.num_free(), 9);
+}
+
+}  // namespace
+}  // namespace octet::engine
