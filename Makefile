@@ -22,15 +22,15 @@ setup:
 	@scripts/setup build
 
 build: setup
-	@scripts/build release
-	@ln -sfn release/src/apps/octet build/octet
+	@scripts/build release octet_program
+	@ln -sfn release/octet build/octet
 	@echo "build/octet is ready"
 
 model: setup
-	@scripts/get-model
+	@.venv/bin/python scripts/get-model
 
 demo: build model
-	@scripts/demo $(MODEL)
+	@.venv/bin/python scripts/demo $(MODEL)
 
 test:
 	@scripts/test

@@ -1,0 +1,51 @@
+"""The same model in transformers: float32 arithmetic, with a cache that stores what Octet's stores."""
+
+import functools
+
+import torch
+from transformers import AutoModelForCausalLM
+from transformers.cache_utils import DynamicCache
+
+FP8 = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+
+
+@functools.cache
+def load(directory):
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+class StoredCache(DynamicCache):
+    """Keys and values pass through the storage format and back before they are attended to."""
+
+    def __init__(self, store_key, store_value):
+        super().__init__()
+        self.store_key = store_key
+        self.store_value = store_value
+
+    def update(self, key_states, value_states, layer_idx, *args, **kwargs):
+        return super().update(self.store_key(key_states, layer_idx), self.store_value(value_states, layer_idx),
+                              layer_idx, *args, **kwargs)
+
+
+def through(dtype, scales=None):
+    """x -> dequantise(quantise(x)), saturating, with [layer][kv head] scales (1.0 where there are none)."""
+    most = torch.finfo(FP8[dtype]).max
+
+    def store(x, layer):  # [batch, kv_head, token, dim]
+        scale = 1.0 if scales is None else torch.tensor(scales[layer]).reshape(1, -1, 1, 1)
+        return (x / scale).clamp(-most, most).to(FP8[dtype]).float() * scale
+
+    return store
+
+
+def through_bfloat16(x, layer):
+    return x.bfloat16().float()
+
+
+@torch.no_grad()
+def logprobs(directory, prompt, continuation, store_key, store_value):
+    """Log-probabilities [len(continuation), vocab] at each step of a given continuation."""
+    ids = torch.tensor([list(prompt) + list(continuation)])
+    logits = load(directory)(ids, past_key_values=StoredCache(store_key, store_value), use_cache=True).logits[0]
+    return torch.log_softmax(logits[len(prompt) - 1 : -1], dim=-1)
