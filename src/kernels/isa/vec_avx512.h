@@ -29,6 +29,15 @@ struct VecF16 {
   // NaN may be dropped.
   OCTET_INLINE float reduce_max() const { return VecF8{_mm256_max_ps(low().v, high().v)}.reduce_max(); }
 
+  OCTET_INLINE VecF16 in_register() const {
+    VecF16 x = *this;
+#ifdef __AVX512F__  // not so where the tests emulate the instructions
+    __asm__("" : "+v"(x.v));
+#endif
+    return x;
+  }
+  OCTET_INLINE float first_lane() const { return _mm512_cvtss_f32(v); }
+
   // Sixteen values of type D; no alignment needed.
   template <Dtype D>
   static OCTET_INLINE VecF16 load_raw(const void* p);
@@ -76,6 +85,22 @@ OCTET_INLINE VecF16 exp(VecF16 x) {
   const __mmask16 over = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(0x1.62e42ep+6f), _CMP_GT_OQ);
   y = _mm512_mask_blend_ps(over, y, _mm512_set1_ps(__builtin_inff()));
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, x.v, _CMP_UNORD_Q), y, x.v)};
+}
+
+// As exp2_of_negative(VecF8), step by step.
+OCTET_INLINE VecF16 exp2_of_negative(VecF16 x) {
+  const __m512 magic = _mm512_set1_ps(0x1.8p+23f);
+  const __m512 shifted = _mm512_add_ps(x.v, magic);
+  const __m512 f = _mm512_sub_ps(x.v, _mm512_sub_ps(shifted, magic));
+  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0x1.23a604p-10f), f, _mm512_set1_ps(0x1.3cbea8p-7f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.c74322p-5f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.ebfa4ep-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.62e39ep-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+  const __m512i scaled =
+      _mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(shifted), 23));
+  const __mmask16 under = _mm512_cmp_ps_mask(x.v, _mm512_set1_ps(-126.0f), _CMP_LT_OQ);
+  return {_mm512_mask_blend_ps(under, _mm512_castsi512_ps(scaled), _mm512_setzero_ps())};
 }
 
 template <Dtype D>
