@@ -128,28 +128,28 @@ void Sampler::gather_candidates(std::span<const float> logits, float largest, Sa
   const double temperature = sampling_.temperature;
   double floor = -std::numeric_limits<double>::infinity();  // of (logit - largest)
   if (sampling_.min_p > 0) floor = temperature * std::log(sampling_.min_p);
-  ScoredToken last{kMasked, -1};  // what is masked comes after it
-  if (sampling_.top_k > 0 && static_cast<std::size_t>(sampling_.top_k) < logits.size()) {
-    // min_p cuts by value, so the best top_k of what it leaves are the best top_k of all that pass it.
-    select_top(logits, static_cast<std::size_t>(sampling_.top_k), scratch.top);
-    last = scratch.top.back();
-  }
-
   auto& candidates = scratch.candidates;
   candidates.clear();
   double total = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const ScoredToken token{logits[i], static_cast<std::int32_t>(i)};
-    const double distance = static_cast<double>(token.score) - largest;
-    if (distance < floor || comes_before(last, token)) continue;
+  const auto consider = [&](float logit, std::int32_t id) {
+    const double distance = static_cast<double>(logit) - largest;
+    if (distance < floor) return;
     const float weight = std::exp(static_cast<float>(distance / temperature));
-    if (weight == 0.0f) continue;
-    candidates.push_back({weight, token.id});
+    if (weight == 0.0f) return;  // masked, or too far below to be drawn
+    candidates.push_back({weight, id});
     total += weight;
+  };
+  if (sampling_.top_k > 0 && static_cast<std::size_t>(sampling_.top_k) < logits.size()) {
+    // min_p cuts by value, so the best top_k of what it leaves are what it leaves of the best top_k.
+    select_top(logits, static_cast<std::size_t>(sampling_.top_k), scratch.top);
+    std::sort(scratch.top.begin(), scratch.top.end(), [](auto& a, auto& b) { return a.id < b.id; });
+    for (const ScoredToken& token : scratch.top) consider(token.score, token.id);
+  } else {
+    for (std::size_t i = 0; i < logits.size(); ++i) consider(logits[i], static_cast<std::int32_t>(i));
   }
   if (sampling_.top_p >= 1.0) return;
-  const ScoredToken end = last_of_nucleus(candidates, total, sampling_.top_p, scratch.nucleus);
-  std::erase_if(candidates, [&](const ScoredToken& token) { return comes_before(end, token); });
+  const ScoredToken last = last_of_nucleus(candidates, total, sampling_.top_p, scratch.nucleus);
+  std::erase_if(candidates, [&](const ScoredToken& token) { return comes_before(last, token); });
 }
 
 std::int32_t Sampler::draw(SamplerScratch& scratch) {
