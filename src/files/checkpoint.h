@@ -45,7 +45,8 @@ struct TensorView {
   std::string file;  // the path of the safetensors file, for errors
   TensorDtype dtype = TensorDtype::F32;
   std::vector<std::int64_t> shape;  // [] for a scalar
-  std::span<const std::byte> data;  // little-endian, row-major, exactly shape * dtype bytes
+  // Little-endian, row-major, exactly shape * dtype bytes; in a Checkpoint aligned for the dtype.
+  std::span<const std::byte> data;
 
   std::int64_t elements() const;
   // All elements as float; F32, F16, BF16, F8_E4M3, F8_E5M2 only, else throws Error{unsupported}.

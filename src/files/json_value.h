@@ -13,12 +13,14 @@
 
 namespace octet::files {
 
+struct JsonNode;
+
 class JsonValue {
  public:
-  // Parses `text`; `file` is used in errors. Throws Error{invalid_file} with line and column for invalid
-  // JSON, invalid UTF-8, duplicate-free nesting deeper than 256 levels.
+  // Parses `text`; `file` is used in errors. Throws Error{invalid_file} for invalid JSON or UTF-8 (with
+  // line and column), a member that stands twice in its object (with its path), more than 256 levels.
   static JsonValue parse(std::string_view text, std::string file);
-  // Reads and parses a file of at most 256 MiB. Throws Error{not_found, io, invalid_file}.
+  // Reads and parses a regular file of at most 256 MiB. Throws Error{not_found, io, invalid_file}.
   static JsonValue read_file(const std::string& path);
 
   bool is_null() const;
@@ -51,9 +53,8 @@ class JsonValue {
   [[noreturn]] void fail(const std::string& message) const;
 
  private:
-  struct Node;
-  explicit JsonValue(std::shared_ptr<const Node> node);
-  std::shared_ptr<const Node> node_;
+  explicit JsonValue(std::shared_ptr<const JsonNode> node);
+  std::shared_ptr<const JsonNode> node_;  // the count is the whole document's
 };
 
 }  // namespace octet::files

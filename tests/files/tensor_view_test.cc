@@ -1,0 +1,52 @@
+#include <cmath>
+#include <span>
+#include <string>
+
+#include "files/checkpoint.h"
+#include "files/expect_error.h"
+
+namespace octet::files {
+namespace {
+
+std::vector<float> floats_of(TensorDtype dtype, const std::string& bytes) {
+  return TensorView{"t", "w.safetensors", dtype, {}, std::as_bytes(std::span(bytes))}.to_floats();
+}
+
+TEST(TensorView, ConvertsEveryFloatingDtype) {
+  EXPECT_EQ(floats_of(TensorDtype::F32, std::string("\0\0\xc0\x3f", 4)), std::vector<float>{1.5f});
+  EXPECT_EQ(floats_of(TensorDtype::F16, std::string("\0\x3e\1\0", 4)), (std::vector<float>{1.5f, 0x1p-24f}));
+  EXPECT_EQ(floats_of(TensorDtype::BF16, "\xc0\x3f"), std::vector<float>{1.5f});
+  EXPECT_EQ(floats_of(TensorDtype::F8_E4M3, "\x3c\x7e"), (std::vector<float>{1.5f, 448.0f}));
+  EXPECT_EQ(floats_of(TensorDtype::F8_E5M2, "\x3e\x7b"), (std::vector<float>{1.5f, 57344.0f}));
+  EXPECT_TRUE(std::isnan(floats_of(TensorDtype::F8_E4M3, "\x7f")[0]));
+  EXPECT_TRUE(floats_of(TensorDtype::F32, "").empty());
+}
+
+TEST(TensorView, ReadsMisalignedData) {
+  const std::string bytes("?\0\0\xc0\x3f", 5);
+  const TensorView view{"t", "w", TensorDtype::F32, {1}, std::as_bytes(std::span(bytes)).subspan(1)};
+  EXPECT_EQ(view.to_floats(), std::vector<float>{1.5f});
+}
+
+TEST(TensorView, OtherDtypesAreUnsupported) {
+  for (const auto dtype : {TensorDtype::F64, TensorDtype::I64, TensorDtype::U8, TensorDtype::BOOL})
+    tests::expect_error(ErrorCode::unsupported,
+                        {"w.safetensors: tensor t", std::string(tensor_dtype_name(dtype))},
+                        [&] { floats_of(dtype, std::string(8, '\0')); });
+}
+
+TEST(TensorView, NamesAndSizes) {
+  EXPECT_EQ(tensor_dtype_name(TensorDtype::F8_E5M2), "F8_E5M2");
+  EXPECT_EQ(tensor_dtype_name(TensorDtype::BOOL), "BOOL");
+  EXPECT_EQ(tensor_dtype_bytes(TensorDtype::F64), 8u);
+  EXPECT_EQ(tensor_dtype_bytes(TensorDtype::I16), 2u);
+}
+
+TEST(TensorView, FailNamesFileAndTensor) {
+  const TensorView view{"a.b", "w.safetensors", TensorDtype::F32, {}, {}};
+  tests::expect_error(ErrorCode::invalid_file, {"w.safetensors: tensor a.b: is odd"},
+                      [&] { view.fail("is odd"); });
+}
+
+}  // namespace
+}  // namespace octet::files
