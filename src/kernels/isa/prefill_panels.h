@@ -132,7 +132,7 @@ OCTET_INLINE void with_dtype(Dtype dtype, Use&& use) {
 }
 
 // What values of that type are to be multiplied by once converted.
-inline float raw_factor(Dtype dtype) {
+inline float conversion_factor(Dtype dtype) {
   float factor = 1.0f;
   with_dtype(dtype, [&]<Dtype D>() { factor = kRawFactor<D>; });
   return factor;
