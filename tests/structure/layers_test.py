@@ -217,9 +217,9 @@ def check_table(root):
     for room in sorted(table.keys() ^ rooms.keys()):
         problems.append(f"room {room} stands only in " + ("the table" if room in table else "src"))
     for room in sorted(table.keys() & rooms.keys()):
-        if table[room] - {"include/octet"} != rooms[room]:
+        if not rooms[room] <= table[room]:
             problems.append(f"room {room}: the table lets it include {sorted(table[room])}, "
-                            f"its CMakeLists.txt says {sorted(rooms[room])}")
+                            f"its CMakeLists.txt names {sorted(rooms[room] - table[room])} too")
     return problems
 
 
@@ -332,8 +332,8 @@ class Rules(unittest.TestCase):
         self.write("README.md", table % "base")
         self.write("docs/architecture.md", table % "base")
         self.assertEqual([], check_table(self.root))
-        self.write("docs/architecture.md", table % "base, kernels")
-        self.assertEqual(2, len(check_table(self.root)))
+        self.write("docs/architecture.md", table % "–")
+        self.assertEqual(2, len(check_table(self.root)))  # README.md differs; kv uses base
 
 
 if __name__ == "__main__":
