@@ -15,6 +15,9 @@
 
 namespace octet::text {
 
+struct TokenizerParts;
+
+// Cheap to copy: copies share what was loaded.
 class Tokenizer {
  public:
   // Reads DIRECTORY/tokenizer.json and, where present, tokenizer_config.json (bos_token, eos_token,
@@ -32,13 +35,13 @@ class Tokenizer {
   // decoding.
   std::string decode(const std::vector<std::int32_t>& ids, bool skip_special_tokens) const;
   // The raw bytes that one token stands for in the byte-level alphabet (an added token: its content);
-  // empty for an id that has no token. What the incremental detokenizer builds on.
+  // byte fallback's <0x0A> is one byte; empty for an id that has no token.
   std::string token_bytes(std::int32_t id) const;
   bool is_special(std::int32_t id) const;  // an added token with "special": true
 
   std::optional<std::int32_t> token_to_id(std::string_view token) const;
-  std::string id_to_token(std::int32_t id) const;
-  int vocab_size() const;  // the largest id + 1, added tokens included
+  std::string id_to_token(std::int32_t id) const;  // empty for an id that has no token
+  int vocab_size() const;                          // the largest id + 1, added tokens included
 
   // From tokenizer_config.json; empty where absent.
   const std::string& bos_token() const;
@@ -47,10 +50,13 @@ class Tokenizer {
   const std::string& pad_token() const;
   const std::string& chat_template() const;       // source text, empty where the checkpoint has none
   const std::string& chat_template_file() const;  // for errors
+
+  // For the text room's own use.
+  const TokenizerParts& parts() const { return *parts_; }
+
  private:
-  struct Impl;
-  explicit Tokenizer(std::shared_ptr<const Impl> impl);
-  std::shared_ptr<const Impl> impl_;
+  explicit Tokenizer(std::shared_ptr<const TokenizerParts> parts);
+  std::shared_ptr<const TokenizerParts> parts_;
 };
 
 }  // namespace octet::text
