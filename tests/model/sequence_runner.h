@@ -95,7 +95,7 @@ class SequenceRunner {
   void append(const Chunk& chunk, bool every_token) {
     RunnerSequence& sequence = *chunk.sequence;
     const int block_size = cache_.layout().block_size;
-    for (const std::int32_t id : chunk.ids) {
+    for (const std::int32_t& id : chunk.ids) {
       if (sequence.length % block_size == 0) sequence.blocks.push_back(cache_.pool().allocate().value());
       plan_.token_ids.push_back(id);
       plan_.positions.push_back(sequence.length);
