@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,8 +45,12 @@ struct Prompt {
 };
 
 struct ChatMessage {
-  std::string role;
+  std::string role;  // "system", "user", "assistant", or what else the template knows
   std::string content;
+
+  // A constructor rather than an aggregate: braces around two strings must never be read as one string.
+  ChatMessage(std::string message_role, std::string message_content)
+      : role(std::move(message_role)), content(std::move(message_content)) {}
 };
 
 // One token's log-probability (natural logarithm, of the model's own distribution before temperature
@@ -108,6 +113,9 @@ class OCTET_EXPORT LLM {
   std::vector<RequestOutput> chat(const std::vector<std::vector<ChatMessage>>& conversations,
                                   const SamplingParams& params = {}, const TextCallback& on_text = nullptr);
   RequestOutput chat(const std::vector<ChatMessage>& conversation, const SamplingParams& params = {},
+                     const TextCallback& on_text = nullptr);
+  // The same for chat({{"user", "Hello"}}), which would otherwise be ambiguous.
+  RequestOutput chat(std::initializer_list<ChatMessage> conversation, const SamplingParams& params = {},
                      const TextCallback& on_text = nullptr);
 
   // Ends the running generate() or chat() after its current step (or the next call, where none runs); it

@@ -31,8 +31,9 @@ void check_options(const LLMOptions& options) {
 
 int choose_max_model_len(const std::optional<int>& asked, const model::ModelConfig& config) {
   if (!asked) return config.max_position_embeddings;
-  if (*asked < 1)
-    throw Error(ErrorCode::invalid_argument, "expected at least 1 token, found " + std::to_string(*asked),
+  if (*asked < 2)
+    throw Error(ErrorCode::invalid_argument,
+                "expected at least 2 tokens, one of prompt and one new, found " + std::to_string(*asked),
                 "max_model_len");
   if (*asked > config.max_position_embeddings)
     throw Error(ErrorCode::invalid_argument,

@@ -69,6 +69,11 @@ RequestOutput LLM::chat(const std::vector<ChatMessage>& conversation, const Samp
   return std::move(chat(std::vector<std::vector<ChatMessage>>{conversation}, params, on_text).front());
 }
 
+RequestOutput LLM::chat(std::initializer_list<ChatMessage> conversation, const SamplingParams& params,
+                        const TextCallback& on_text) {
+  return chat(std::vector<ChatMessage>(conversation), params, on_text);
+}
+
 void LLM::interrupt() noexcept { impl_->interrupted.store(true); }
 
 SamplingParams LLM::default_sampling_params() const { return impl_->setup.default_params; }
