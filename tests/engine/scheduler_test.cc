@@ -254,6 +254,22 @@ TEST(Scheduler, ARequestWaitsUntilItFits) {
   EXPECT_EQ(simulation.finished.at(1), expected_tokens(Ids(9, 6), 4));
 }
 
+// What is left of its own blocks is used before it waits for more; the pool's other blocks are held here.
+TEST(Scheduler, ThePrefillOfTheYoungestGoesAsFarAsItsBlocks) {
+  Simulation simulation(4, {4, 6, 8});
+  simulation.scheduler.add(sequence_of(0, Ids(12, 5), 1));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.num_tokens(), 6);
+  std::vector<kv::BlockId> held;
+  while (const auto block = simulation.pool.allocate()) held.push_back(*block);
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.plan.positions, (Ids{6, 7}));
+  for (const auto block : held) simulation.pool.release(block);
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.finished.at(0), expected_tokens(Ids(12, 5), 1));
+  EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);
+}
+
 TEST(Scheduler, NothingToDoIsAnEmptyStep) {
   Simulation simulation(5, {4, 100, 8});
   EXPECT_TRUE(simulation.scheduler.schedule().empty());
