@@ -12,8 +12,21 @@ struct Isa {
   const KernelTable& (*table)() noexcept;
 };
 
+// __builtin_cpu_supports asks the operating system too: it must save the wider registers.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
 constexpr std::array kIsas{
     Isa{"reference", [] { return true; }, reference_table},
+    Isa{"avx2", has_avx2, avx2_table},
+    Isa{"avx512", has_avx512, avx512_table},
+    Isa{"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, avx512_bf16_table},
 };
 
 constexpr auto kNames = [] {

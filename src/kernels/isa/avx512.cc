@@ -1,0 +1,32 @@
+// The AVX-512 table. Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl and what avx2.cc needs; see
+// vec_avx2.h for what may be included here.
+#include "kernels/isa/decode_body.h"
+#include "kernels/isa/elementwise_body.h"
+#include "kernels/isa/gemv_body.h"
+#include "kernels/isa/prefill_body.h"
+#include "kernels/isa/store_body.h"
+#include "kernels/isa/vec_avx512.h"
+#include "kernels/kernel_table.h"
+
+namespace octet::kernels {
+
+const KernelTable& avx512_table() noexcept {
+  using V = VecF16;
+  static constexpr KernelTable table{
+      .isa = "avx512",
+      .rms_norm = rms_norm<V>,
+      .rope = rope<V>,
+      .silu_mul = silu_mul<V>,
+      .add = add<V>,
+      .to_float = to_float<V>,
+      .gemv = gemv<V>,
+      .store_kv = store_kv<V>,
+      .decode_attention = decode_attention<V>,
+      .merge_attention = merge_attention<V>,
+      .prefill_attention = prefill_attention<V>,
+      .prefill_scratch_floats = prefill_scratch_floats<V>,
+  };
+  return table;
+}
+
+}  // namespace octet::kernels

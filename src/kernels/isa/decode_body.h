@@ -1,0 +1,328 @@
+// Decode attention, over any vector struct V: all query heads of one KV head at one position.
+//
+// The cache is read once, in chunks of positions small enough for the first-level cache: scores of the
+// chunk, online softmax, weighted sum of its values. Each vector of 16 stored numbers is converted once
+// for a tile of heads. Keys stand [dim][slots of the tile], so a score is a chain of multiply-adds down the
+// dims in its own lane. Factors stay out of the inner loops: softmax_scale, k_scale and the raw factor of the
+// key's type multiply the scores, the raw factor of the value's type multiplies the sum at the end, and
+// v_scale is merge_attention's.
+//
+// Slots outside [begin, end) may hold anything, NaN included: their scores are replaced, not multiplied
+// away, and their values are not read.
+#pragma once
+
+#include "kernels/isa/vec_avx2.h"
+#include "kernels/kernel_table.h"
+
+namespace octet::kernels {
+namespace {
+
+// Positions a chunk.
+inline constexpr int kChunk = 64;
+
+// The keys and values of k_tile consecutive positions.
+struct CacheTile {
+  const std::byte* k;  // [head_dim, k_tile]
+  const std::byte* v;  // [k_tile, head_dim]
+};
+
+struct Chunk {
+  CacheTile tiles[kChunk / 8];
+  int num_tiles;
+  int begin;  // the positions of the chunk that count, from its first tile's first slot
+  int end;
+};
+
+// Walks the block table a tile at a time.
+struct TileWalk {
+  const DecodeAttentionArgs& args;
+  int position;  // of the next tile; a multiple of the tile
+  int block;     // its index in the block table
+  int slot;      // its first slot in that block
+
+  explicit TileWalk(const DecodeAttentionArgs& a)
+      : args(a),
+        position(a.begin - a.begin % a.kv->k_tile),
+        block(position / a.kv->block_size),
+        slot(position % a.kv->block_size) {}
+
+  Chunk next() {
+    const KvView& kv = *args.kv;
+    const std::int64_t k_size = static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
+    const std::int64_t v_size = static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
+    Chunk chunk;
+    chunk.num_tiles = 0;
+    chunk.begin = args.begin > position ? args.begin - position : 0;
+    chunk.end = args.end - position < kChunk ? args.end - position : kChunk;
+    for (int first = 0; first < chunk.end; first += kv.k_tile) {
+      const std::int64_t element = kv_head_offset(kv, args.block_table[block], args.kv_head) +
+                                   static_cast<std::int64_t>(slot) * kv.head_dim;
+      chunk.tiles[chunk.num_tiles++] = {kv.k + element * k_size, kv.v + element * v_size};
+      slot += kv.k_tile;
+      if (slot == kv.block_size) {
+        slot = 0;
+        ++block;
+      }
+    }
+    position += kChunk;
+    return chunk;
+  }
+};
+
+// scores[h * kChunk + p] = q[h] · k[p] / kRawFactor, for H heads and every position of the chunk's tiles.
+// Sixteen stored numbers a step: one dim of 16 slots, or two dims of 8.
+template <class V, int Tile, Dtype D, int H>
+void score_chunk(const Chunk& chunk, const float* q, int head_dim, float* scores) {
+  constexpr int vecs = 16 / V::width;
+  constexpr int dims = 16 / Tile;
+  constexpr int chains = H * vecs >= 6 ? 1 : H * vecs >= 3 ? 2 : 4;  // enough to hide the latency of fma
+  for (int t = 0; t < chunk.num_tiles; ++t) {
+    const std::byte* k = chunk.tiles[t].k;
+    V sums[chains][H][vecs];
+    for (auto& chain : sums)
+      for (auto& head : chain)
+        for (V& sum : head) sum = V::zero();
+    for (int d = 0; d < head_dim; d += dims * chains) {
+      for (int c = 0; c < chains; ++c) {
+        V keys[vecs];
+        V::template load_raw16<D>(k, keys);
+        k += 16 * dtype_bytes(D);
+        for (int h = 0; h < H; ++h) {
+          const float* query = q + h * head_dim + d + c * dims;
+          for (int j = 0; j < vecs; ++j)
+            sums[c][h][j] = fma(V::broadcast(query[dims == 1 ? 0 : j]), keys[j], sums[c][h][j]);
+        }
+      }
+    }
+    for (int h = 0; h < H; ++h) {
+      for (int c = 1; c < chains; ++c)
+        for (int j = 0; j < vecs; ++j) sums[0][h][j] = sums[0][h][j] + sums[c][h][j];
+      float* row = scores + h * kChunk + t * Tile;
+      if constexpr (dims == 2) {
+        (sums[0][h][0] + sums[0][h][vecs - 1]).store(row);
+      } else {
+        for (int j = 0; j < vecs; ++j) sums[0][h][j].store(row + j * V::width);
+      }
+    }
+  }
+}
+
+// out[h][dims] += sum over the chunk's positions of weights[h][p] * v[p], for H heads and G * 16 dims.
+template <class V, int Tile, Dtype D, int H, int G>
+OCTET_INLINE void add_values(const Chunk& chunk, const float* weights, int head_dim, int dim, float* out) {
+  constexpr int vecs = 16 / V::width;
+  constexpr std::int64_t size = dtype_bytes(D);
+  V sums[H][G][vecs];
+  for (int h = 0; h < H; ++h)
+    for (int g = 0; g < G; ++g)
+      for (int j = 0; j < vecs; ++j) sums[h][g][j] = V::load(out + h * head_dim + dim + g * 16 + j * V::width);
+  for (int t = 0; t < chunk.num_tiles; ++t) {
+    const int first = t == 0 ? chunk.begin : 0;
+    const int last = chunk.end - t * Tile < Tile ? chunk.end - t * Tile : Tile;
+    const std::byte* v = chunk.tiles[t].v + (static_cast<std::int64_t>(first) * head_dim + dim) * size;
+    const float* weight = weights + t * Tile;
+    for (int p = first; p < last; ++p) {
+      for (int g = 0; g < G; ++g) {
+        V values[vecs];
+        V::template load_raw16<D>(v + g * 16 * size, values);
+        for (int h = 0; h < H; ++h)
+          for (int j = 0; j < vecs; ++j)
+            sums[h][g][j] = fma(V::broadcast(weight[h * kChunk + p]), values[j], sums[h][g][j]);
+      }
+      v += head_dim * size;
+    }
+  }
+  for (int h = 0; h < H; ++h)
+    for (int g = 0; g < G; ++g)
+      for (int j = 0; j < vecs; ++j) sums[h][g][j].store(out + h * head_dim + dim + g * 16 + j * V::width);
+}
+
+template <class V, int Tile, Dtype D, int H>
+void value_chunk(const Chunk& chunk, const float* weights, int head_dim, float* out) {
+  constexpr int vecs = 16 / V::width;
+  constexpr int groups = H * vecs >= 6 ? 1 : H * vecs >= 3 ? 2 : 4;
+  int dim = 0;
+  for (; dim + groups * 16 <= head_dim; dim += groups * 16)
+    add_values<V, Tile, D, H, groups>(chunk, weights, head_dim, dim, out);
+  for (; dim < head_dim; dim += 16) add_values<V, Tile, D, H, 1>(chunk, weights, head_dim, dim, out);
+}
+
+using ScoreChunk = void (*)(const Chunk&, const float* q, int head_dim, float* scores);
+using ValueChunk = void (*)(const Chunk&, const float* weights, int head_dim, float* out);
+
+// The functions for 1..6 heads of one pair of stored types.
+inline constexpr int kHeadTile = 6;
+
+template <class V, int Tile, Dtype D>
+inline constexpr ScoreChunk kScoreChunk[kHeadTile] = {score_chunk<V, Tile, D, 1>, score_chunk<V, Tile, D, 2>,
+                                                      score_chunk<V, Tile, D, 3>, score_chunk<V, Tile, D, 4>,
+                                                      score_chunk<V, Tile, D, 5>, score_chunk<V, Tile, D, 6>};
+template <class V, int Tile, Dtype D>
+inline constexpr ValueChunk kValueChunk[kHeadTile] = {value_chunk<V, Tile, D, 1>, value_chunk<V, Tile, D, 2>,
+                                                      value_chunk<V, Tile, D, 3>, value_chunk<V, Tile, D, 4>,
+                                                      value_chunk<V, Tile, D, 5>, value_chunk<V, Tile, D, 6>};
+
+template <class V, int Tile>
+const ScoreChunk* score_functions(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float32:
+      return kScoreChunk<V, Tile, Dtype::float32>;
+    case Dtype::float16:
+      return kScoreChunk<V, Tile, Dtype::float16>;
+    case Dtype::bfloat16:
+      return kScoreChunk<V, Tile, Dtype::bfloat16>;
+    case Dtype::fp8_e4m3:
+      return kScoreChunk<V, Tile, Dtype::fp8_e4m3>;
+    case Dtype::fp8_e5m2:
+      return kScoreChunk<V, Tile, Dtype::fp8_e5m2>;
+  }
+  return nullptr;
+}
+
+template <class V, int Tile>
+const ValueChunk* value_functions(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::float32:
+      return kValueChunk<V, Tile, Dtype::float32>;
+    case Dtype::float16:
+      return kValueChunk<V, Tile, Dtype::float16>;
+    case Dtype::bfloat16:
+      return kValueChunk<V, Tile, Dtype::bfloat16>;
+    case Dtype::fp8_e4m3:
+      return kValueChunk<V, Tile, Dtype::fp8_e4m3>;
+    case Dtype::fp8_e5m2:
+      return kValueChunk<V, Tile, Dtype::fp8_e5m2>;
+  }
+  return nullptr;
+}
+
+constexpr float raw_factor(Dtype dtype) {
+  return dtype == Dtype::fp8_e4m3 ? kRawFactor<Dtype::fp8_e4m3> : 1.0f;
+}
+
+template <class V>
+OCTET_INLINE float scalar_exp(float x) {
+  float lanes[V::width];
+  exp(V::broadcast(x)).store(lanes);
+  return lanes[0];
+}
+
+template <class V>
+OCTET_INLINE void scale_row(float* row, float factor, int size) {
+  for (int i = 0; i < size; i += V::width) (V::load(row + i) * V::broadcast(factor)).store(row + i);
+}
+
+// Turns one head's scores of a chunk into weights exp(score - max), 0 outside [begin, end), and brings the
+// head's running sums to the new maximum.
+template <class V>
+void soften_chunk(const Chunk& chunk, float scale, float* scores, int head_dim, float* out, float& peak,
+                  float& sum) {
+  const float infinity = __builtin_inff();
+  const V minus_infinity = V::broadcast(-infinity);
+  V largest = minus_infinity;
+  for (int p = 0; p < chunk.end; p += V::width) {
+    const V score =
+        (V::load(scores + p) * V::broadcast(scale)).keep(chunk.begin - p, chunk.end - p, minus_infinity);
+    score.store(scores + p);
+    largest = max(score, largest);
+  }
+  const float chunk_max = largest.reduce_max();
+  if (chunk_max > peak) {
+    const float factor = peak == -infinity ? 0.0f : scalar_exp<V>(peak - chunk_max);
+    scale_row<V>(out, factor, head_dim);
+    sum *= factor;
+    peak = chunk_max;
+  }
+  // Where every score is -inf or NaN so far, subtracting it would turn the former into the latter.
+  const V subtrahend = V::broadcast(peak == -infinity ? 0.0f : peak);
+  V total = V::zero();
+  for (int p = 0; p < chunk.end; p += V::width) {
+    const V weight = exp(V::load(scores + p) - subtrahend);
+    weight.store(scores + p);
+    total = total + weight;
+  }
+  sum += total.reduce_add();
+}
+
+template <class V, int Tile>
+void decode_tiles(const DecodeAttentionArgs& args) {
+  const KvView& kv = *args.kv;
+  const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * raw_factor(kv.k_dtype);
+  const ScoreChunk* score = score_functions<V, Tile>(kv.k_dtype);
+  const ValueChunk* value = value_functions<V, Tile>(kv.v_dtype);
+  const int head_tiles = (args.group + kHeadTile - 1) / kHeadTile;
+  alignas(64) float scores[kMaxGroup * kChunk];
+  for (int g = 0; g < args.group; ++g) {
+    args.max[g] = -__builtin_inff();
+    args.sum[g] = 0.0f;
+  }
+  for (std::int64_t i = 0; i < static_cast<std::int64_t>(args.group) * kv.head_dim; i += V::width)
+    V::zero().store(args.out + i);
+
+  TileWalk walk(args);
+  while (walk.position < args.end) {
+    const Chunk chunk = walk.next();
+    for (int i = 0; i < head_tiles; ++i) {
+      const int first = args.group * i / head_tiles;
+      const int heads = args.group * (i + 1) / head_tiles - first;
+      score[heads - 1](chunk, args.q + first * kv.head_dim, kv.head_dim, scores + first * kChunk);
+    }
+    for (int g = 0; g < args.group; ++g)
+      soften_chunk<V>(chunk, scale, scores + g * kChunk, kv.head_dim, args.out + g * kv.head_dim, args.max[g],
+                      args.sum[g]);
+    for (int i = 0; i < head_tiles; ++i) {
+      const int first = args.group * i / head_tiles;
+      const int heads = args.group * (i + 1) / head_tiles - first;
+      value[heads - 1](chunk, scores + first * kChunk, kv.head_dim, args.out + first * kv.head_dim);
+    }
+  }
+  if (const float factor = raw_factor(kv.v_dtype); factor != 1.0f)
+    scale_row<V>(args.out, factor, args.group * kv.head_dim);
+}
+
+// Tiles of 8 slots are half a wide register, so every V takes them eight lanes wide.
+template <class V>
+void decode_attention(const DecodeAttentionArgs& args) noexcept {
+  const KvView& kv = *args.kv;
+  if (kv.head_dim % 16 != 0)
+    reference_table().decode_attention(args);
+  else if (kv.k_tile == 16)
+    decode_tiles<V, 16>(args);
+  else if (kv.k_tile == 8)
+    decode_tiles<VecF8, 8>(args);
+  else
+    reference_table().decode_attention(args);
+}
+
+template <class V>
+void merge_attention(const MergeAttentionArgs& args) noexcept {
+  constexpr int w = V::width;
+  for (int g = 0; g < args.group; ++g) {
+    float max = -__builtin_inff();
+    for (int s = 0; s < args.num_splits; ++s) {
+      const float split_max = args.partial_max[s * args.group + g];
+      max = split_max > max ? split_max : max;
+    }
+    float* out = args.out + static_cast<std::int64_t>(g) * args.head_dim;
+    float sum = 0.0f;
+    for (int s = 0; s < args.num_splits; ++s) {
+      const std::int64_t head = static_cast<std::int64_t>(s) * args.group + g;
+      const float weight = scalar_exp<V>(args.partial_max[head] - max);
+      sum += weight * args.partial_sum[head];
+      const float* part = args.partial_out + head * args.head_dim;
+      for (int d = 0; d < args.head_dim; d += w) {
+        const int n = args.head_dim - d < w ? args.head_dim - d : w;
+        const V before = s == 0 ? V::zero() : V::load_first(out + d, n);
+        fma(V::broadcast(weight), V::load_first(part + d, n), before).store_first(out + d, n);
+      }
+    }
+    const V factor = V::broadcast(args.v_scale / sum);
+    for (int d = 0; d < args.head_dim; d += w) {
+      const int n = args.head_dim - d < w ? args.head_dim - d : w;
+      (V::load_first(out + d, n) * factor).store_first(out + d, n);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace octet::kernels

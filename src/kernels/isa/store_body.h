@@ -1,0 +1,113 @@
+// Quantise-and-store: branch-free arithmetic on the bits of a float, which the compiler vectorises; bit for
+// bit what numeric's from_float gives (the test compares them over all float16 values and more).
+#pragma once
+
+#include "kernels/isa/vec_avx2.h"
+#include "kernels/kernel_table.h"
+
+namespace octet::kernels {
+namespace {
+
+// A format of up to 16 bits: its fraction bits, its least normal exponent, the largest code (infinity where
+// the format keeps it), and the code of NaN.
+template <int MantissaBits, int MinExponent, std::uint32_t MaxCode, std::uint32_t NanCode>
+OCTET_INLINE std::uint32_t small_float_code(std::uint32_t word, int sign_shift) {
+  constexpr int dropped = 23 - MantissaBits;
+  const std::uint32_t size = word & 0x7fffffffu;
+  // Normal: round the fraction to nearest, ties to even, in place; a carry raises the exponent.
+  constexpr std::uint32_t bias = static_cast<std::uint32_t>(127 + MinExponent - 1) << MantissaBits;
+  const std::uint32_t normal =
+      ((size + ((1u << (dropped - 1)) - 1u) + ((size >> dropped) & 1u)) >> dropped) - bias;
+  // Subnormal: the sum with a float whose last bit is the format's least value rounds the same way.
+  constexpr std::uint32_t magic = static_cast<std::uint32_t>(127 + MinExponent - MantissaBits + 23) << 23;
+  const float sum = __builtin_bit_cast(float, size) + __builtin_bit_cast(float, magic);
+  const std::uint32_t subnormal = __builtin_bit_cast(std::uint32_t, sum) - magic;
+  constexpr std::uint32_t least_normal = static_cast<std::uint32_t>(127 + MinExponent) << 23;
+  std::uint32_t code = size < least_normal ? subnormal : normal;
+  code = code > MaxCode ? MaxCode : code;
+  code = size > 0x7f800000u ? NanCode : code;
+  return code | ((word & 0x80000000u) >> sign_shift);
+}
+
+template <Dtype D>
+struct Stored {
+  using Type = std::uint8_t;
+};
+template <>
+struct Stored<Dtype::float32> {
+  using Type = float;
+};
+template <>
+struct Stored<Dtype::float16> {
+  using Type = std::uint16_t;
+};
+template <>
+struct Stored<Dtype::bfloat16> {
+  using Type = std::uint16_t;
+};
+
+template <Dtype D>
+OCTET_INLINE typename Stored<D>::Type encode(float value) {
+  const auto word = __builtin_bit_cast(std::uint32_t, value);
+  if constexpr (D == Dtype::float32) {
+    return value;
+  } else if constexpr (D == Dtype::float16) {
+    return static_cast<std::uint16_t>(small_float_code<10, -14, 0x7c00u, 0x7e00u>(word, 16));
+  } else if constexpr (D == Dtype::bfloat16) {
+    const std::uint32_t rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+    const std::uint32_t nan = (word >> 16) | 0x40u;
+    return static_cast<std::uint16_t>((word & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+  } else if constexpr (D == Dtype::fp8_e4m3) {
+    return static_cast<std::uint8_t>(small_float_code<3, -6, 0x7eu, 0x7fu>(word, 24));
+  } else {
+    return static_cast<std::uint8_t>(small_float_code<2, -14, 0x7bu, 0x7eu>(word, 24));
+  }
+}
+
+// out[d * stride] = code of x[d] / scale.
+template <Dtype D>
+void store_head(void* pool, std::int64_t first, int stride, const float* x, float scale, int head_dim) {
+  using Type = typename Stored<D>::Type;
+  constexpr int chunk = 64;
+  Type* out = static_cast<Type*>(pool) + first;
+  for (int begin = 0; begin < head_dim; begin += chunk) {
+    const int n = head_dim - begin < chunk ? head_dim - begin : chunk;
+    Type codes[chunk];
+    for (int i = 0; i < n; ++i) codes[i] = encode<D>(x[begin + i] / scale);
+    for (int i = 0; i < n; ++i) out[static_cast<std::int64_t>(begin + i) * stride] = codes[i];
+  }
+}
+
+OCTET_INLINE void store_head(Dtype dtype, void* pool, std::int64_t first, int stride, const float* x,
+                             float scale, int head_dim) {
+  switch (dtype) {
+    case Dtype::float32:
+      return store_head<Dtype::float32>(pool, first, stride, x, scale, head_dim);
+    case Dtype::float16:
+      return store_head<Dtype::float16>(pool, first, stride, x, scale, head_dim);
+    case Dtype::bfloat16:
+      return store_head<Dtype::bfloat16>(pool, first, stride, x, scale, head_dim);
+    case Dtype::fp8_e4m3:
+      return store_head<Dtype::fp8_e4m3>(pool, first, stride, x, scale, head_dim);
+    case Dtype::fp8_e5m2:
+      return store_head<Dtype::fp8_e5m2>(pool, first, stride, x, scale, head_dim);
+  }
+}
+
+// V picks no instruction here; it keeps each table's copy apart.
+template <class V>
+void store_kv(const StoreKvArgs& args) noexcept {
+  const KvView& kv = *args.kv;
+  const std::int64_t block = args.slot / kv.block_size;
+  const int slot = static_cast<int>(args.slot % kv.block_size);
+  for (int h = 0; h < kv.num_kv_heads; ++h) {
+    const std::int64_t base = kv_head_offset(kv, block, h);
+    const std::int64_t row = static_cast<std::int64_t>(h) * kv.head_dim;
+    store_head(kv.k_dtype, kv.k, base + k_offset(kv, slot, 0), kv.k_tile, args.k + row, kv.k_scale[h],
+               kv.head_dim);
+    store_head(kv.v_dtype, kv.v, base + v_offset(kv, slot, 0), 1, args.v + row, kv.v_scale[h], kv.head_dim);
+  }
+}
+
+}  // namespace
+}  // namespace octet::kernels
