@@ -1,0 +1,230 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "paged_cache.h"
+#include "tables.h"
+
+namespace octet::kernels {
+namespace {
+
+constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::float16, Dtype::bfloat16, Dtype::fp8_e4m3, Dtype::fp8_e5m2};
+constexpr float kCanary = 12345.0f;
+
+int pick(std::mt19937& random, const std::vector<int>& from) { return from[random() % from.size()]; }
+
+struct Partial {
+  std::vector<float> out, max, sum;
+};
+
+Partial run(const KernelTable& table, PagedCache& cache, const std::vector<float>& q, int group, int kv_head,
+            int begin, int end) {
+  const KvView view = cache.view();
+  const auto heads = static_cast<std::size_t>(group);
+  Partial result{.out = std::vector<float>(q.size() + 1, kCanary),
+                 .max = std::vector<float>(heads + 1, kCanary),
+                 .sum = std::vector<float>(heads + 1, kCanary)};
+  table.decode_attention({.q = q.data(),
+                          .group = group,
+                          .softmax_scale = 1.0f / std::sqrt(static_cast<float>(view.head_dim)),
+                          .kv = &view,
+                          .kv_head = kv_head,
+                          .block_table = cache.block_table(),
+                          .begin = begin,
+                          .end = end,
+                          .out = result.out.data(),
+                          .max = result.max.data(),
+                          .sum = result.sum.data()});
+  for (std::vector<float>* written : {&result.out, &result.max, &result.sum}) {
+    EXPECT_EQ(written->back(), kCanary);
+    written->pop_back();
+  }
+  return result;
+}
+
+std::vector<float> random_queries(int group, int head_dim, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> q(static_cast<std::size_t>(group * head_dim));
+  for (float& x : q) x = normal(random);
+  return q;
+}
+
+// Scores err by about 1e-6 of a sum of some dozens, weights by as much relatively, sums over them likewise.
+void expect_near(const Partial& actual, const Partial& expected, const Partial& bound, int head_dim) {
+  for (std::size_t g = 0; g < actual.max.size(); ++g) {
+    ASSERT_GT(actual.sum[g], 0.0f);
+    const double mass = std::log(static_cast<double>(actual.sum[g])) + static_cast<double>(actual.max[g]);
+    const double wanted = std::log(static_cast<double>(expected.sum[g])) + static_cast<double>(expected.max[g]);
+    ASSERT_NEAR(mass, wanted, 2e-5 * (1.0 + std::fabs(wanted))) << "head " << g;
+    for (int d = 0; d < head_dim; ++d) {
+      const std::size_t i = g * static_cast<std::size_t>(head_dim) + static_cast<std::size_t>(d);
+      ASSERT_NEAR(actual.out[i] / actual.sum[g], expected.out[i] / expected.sum[g],
+                  4e-5f * bound.out[i] / bound.sum[g])
+          << "head " << g << " dim " << d;
+    }
+  }
+}
+
+class DecodeAttentionTest : public TableTest {
+ protected:
+  void check(const CacheShape& shape, int group, int begin, int end, std::mt19937& random) {
+    std::ostringstream what;
+    what << "k " << dtype_name(shape.k_dtype) << " v " << dtype_name(shape.v_dtype) << " head_dim "
+         << shape.head_dim << " block " << shape.block_size << " group " << group << " [" << begin << ", "
+         << end << ")";
+    SCOPED_TRACE(what.str());
+    PagedCache cache(shape, begin, end, random);
+    PagedCache absolute = cache.with_absolute_values();
+    const std::vector<float> q = random_queries(group, shape.head_dim, random);
+    const int head = static_cast<int>(random() % static_cast<unsigned>(shape.num_kv_heads));
+    expect_near(run(table(), cache, q, group, head, begin, end),
+                run(reference(), cache, q, group, head, begin, end),
+                run(reference(), absolute, q, group, head, begin, end), shape.head_dim);
+  }
+};
+
+TEST_P(DecodeAttentionTest, AnyShapeAndAnyPairOfTypes) {
+  std::mt19937 random(11);
+  for (const Dtype k : kDtypes)
+    for (const Dtype v : kDtypes)
+      for (int i = 0; i < 6; ++i) {
+        const CacheShape shape{.k_dtype = k,
+                               .v_dtype = v,
+                               .num_kv_heads = 1 + static_cast<int>(random() % 3),
+                               .head_dim = pick(random, {16, 32, 48, 64, 80, 96, 112, 128, 256}),
+                               .block_size = pick(random, {8, 16, 24, 32, 40, 64, 128})};
+        const int end = 1 + static_cast<int>(random() % 300);
+        const int begin = random() % 2 ? 0 : static_cast<int>(random() % static_cast<unsigned>(end));
+        check(shape, 1 + static_cast<int>(random() % 16), begin, end, random);
+        if (HasFatalFailure()) return;
+      }
+}
+
+TEST_P(DecodeAttentionTest, EveryBeginAndEnd) {
+  std::mt19937 random(12);
+  for (const int block : {8, 16})
+    for (int begin = 0; begin < 36; ++begin)
+      for (int end = begin + 1; end < 38; ++end) {
+        check({.k_dtype = Dtype::fp8_e4m3, .v_dtype = Dtype::fp8_e5m2, .head_dim = 16, .block_size = block}, 3,
+              begin, end, random);
+        if (HasFatalFailure()) return;
+      }
+}
+
+TEST_P(DecodeAttentionTest, EveryGroup) {
+  std::mt19937 random(13);
+  for (const int block : {8, 16})
+    for (int group = 1; group <= kMaxGroup; group += group < 16 ? 1 : 16) {
+      check({.k_dtype = Dtype::fp8_e5m2, .v_dtype = Dtype::bfloat16, .head_dim = 32, .block_size = block},
+            group, 5, 150, random);
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST_P(DecodeAttentionTest, ShapesLeftToTheReference) {
+  std::mt19937 random(14);
+  for (const int head_dim : {1, 20, 40, 72})
+    for (const int block : {1, 5, 12, 16}) {
+      check({.k_dtype = Dtype::fp8_e4m3, .v_dtype = Dtype::float16, .head_dim = head_dim, .block_size = block},
+            3, 2, 40, random);
+      if (HasFatalFailure()) return;
+    }
+}
+
+TEST_P(DecodeAttentionTest, SubnormalsCountExactly) {
+  for (const Dtype dtype : {Dtype::fp8_e4m3, Dtype::fp8_e5m2}) {
+    std::mt19937 random(15);
+    PagedCache cache({.k_dtype = dtype, .v_dtype = dtype, .head_dim = 16}, 0, 1, random);
+    const float least = dtype == Dtype::fp8_e4m3 ? 0x1p-9f : 0x1p-16f;
+    for (int d = 0; d < 16; ++d) {
+      cache.set_k(0, 0, d, least * static_cast<float>(d % 4));
+      cache.set_v(0, 0, d, least * static_cast<float>(d % 4));
+    }
+    const std::vector<float> q(16, 1024.0f);
+    const Partial result = run(table(), cache, q, 1, 0, 0, 1);
+    EXPECT_EQ(result.sum[0], 1.0f);
+    EXPECT_FLOAT_EQ(result.max[0], 1024.0f * 24.0f * least / 4.0f * cache.view().k_scale[0]);
+    for (std::size_t d = 0; d < 16; ++d) EXPECT_EQ(result.out[d], least * static_cast<float>(d % 4));
+  }
+}
+
+TEST_P(DecodeAttentionTest, LargeScoresDoNotOverflow) {
+  std::mt19937 random(16);
+  PagedCache cache({.head_dim = 64}, 0, 200, random);
+  std::vector<float> q = random_queries(3, 64, random);
+  for (float& x : q) x *= 1000.0f;
+  const Partial actual = run(table(), cache, q, 3, 0, 0, 200);
+  const Partial expected = run(reference(), cache, q, 3, 0, 0, 200);
+  for (std::size_t g = 0; g < 3; ++g) {
+    EXPECT_NEAR(actual.max[g], expected.max[g], 1e-5f * expected.max[g]);
+    for (std::size_t d = 0; d < 64; ++d) EXPECT_TRUE(std::isfinite(actual.out[g * 64 + d]));
+  }
+}
+
+// Splitting a sequence and merging the parts gives the whole, in any number of parts.
+TEST_P(DecodeAttentionTest, SplitsMergeToTheWhole) {
+  std::mt19937 random(17);
+  constexpr int group = 5, head_dim = 80, end = 333;
+  PagedCache cache({.k_dtype = Dtype::fp8_e4m3, .v_dtype = Dtype::fp8_e4m3, .head_dim = head_dim}, 0, end,
+                   random);
+  const std::vector<float> q = random_queries(group, head_dim, random);
+  const Partial whole = run(reference(), cache, q, group, 1, 0, end);
+  for (const std::vector<int>& cuts : {std::vector<int>{0, end}, {0, 1, end}, {0, 100, 116, 332, end}}) {
+    Partial parts;
+    for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+      const Partial part = run(table(), cache, q, group, 1, cuts[i], cuts[i + 1]);
+      parts.out.insert(parts.out.end(), part.out.begin(), part.out.end());
+      parts.max.insert(parts.max.end(), part.max.begin(), part.max.end());
+      parts.sum.insert(parts.sum.end(), part.sum.begin(), part.sum.end());
+    }
+    const float v_scale = cache.view().v_scale[1];
+    for (const KernelTable* merger : {&table(), &reference()}) {
+      std::vector<float> out(static_cast<std::size_t>(group * head_dim) + 1, kCanary);
+      merger->merge_attention({.partial_out = parts.out.data(),
+                               .partial_max = parts.max.data(),
+                               .partial_sum = parts.sum.data(),
+                               .num_splits = static_cast<int>(cuts.size()) - 1,
+                               .group = group,
+                               .head_dim = head_dim,
+                               .v_scale = v_scale,
+                               .out = out.data()});
+      EXPECT_EQ(out.back(), kCanary);
+      for (std::size_t i = 0; i + 1 < out.size(); ++i)
+        ASSERT_NEAR(out[i], v_scale * whole.out[i] / whole.sum[i / head_dim], 1e-4f);
+    }
+  }
+}
+
+TEST_P(DecodeAttentionTest, MergesOddHeadDims) {
+  std::mt19937 random(18);
+  std::normal_distribution<float> normal;
+  for (const int head_dim : {1, 7, 20, 33}) {
+    constexpr int splits = 3, group = 2;
+    std::vector<float> out(static_cast<std::size_t>(splits * group * head_dim)), max(splits * group),
+        sum(splits * group, 1.5f);
+    for (float& x : out) x = normal(random);
+    for (float& x : max) x = 5.0f * normal(random);
+    std::vector<float> actual(static_cast<std::size_t>(group * head_dim) + 1, kCanary), expected = actual;
+    const auto merge = [&](const KernelTable& with, std::vector<float>& to) {
+      with.merge_attention({.partial_out = out.data(),
+                            .partial_max = max.data(),
+                            .partial_sum = sum.data(),
+                            .num_splits = splits,
+                            .group = group,
+                            .head_dim = head_dim,
+                            .v_scale = 0.7f,
+                            .out = to.data()});
+    };
+    merge(table(), actual);
+    merge(reference(), expected);
+    for (std::size_t i = 0; i < actual.size(); ++i) EXPECT_NEAR(actual[i], expected[i], 1e-6f);
+  }
+}
+
+OCTET_INSTANTIATE_TABLES(DecodeAttentionTest);
+
+}  // namespace
+}  // namespace octet::kernels

@@ -1,0 +1,36 @@
+#include "tables.h"
+
+#include <cstdio>
+
+#include "kernels/dispatch.h"
+
+namespace octet::kernels {
+
+#ifdef OCTET_TEST_EMULATED_AVX512
+const KernelTable& avx512_emulated_table() noexcept;
+#endif
+
+const std::vector<NamedTable>& tables_under_test() {
+  static const std::vector<NamedTable> tables = [] {
+    std::vector<NamedTable> found;
+    for (const std::string_view isa : isa_names()) {
+      if (isa == "reference") continue;
+      if (isa_supported(isa))
+        found.push_back({std::string(isa), find_table(isa)});
+      else
+        std::printf("skipped: %s, which this CPU lacks\n", std::string(isa).c_str());
+    }
+#ifdef OCTET_TEST_EMULATED_AVX512
+    if (isa_supported("avx2"))  // SIMDe's halves are AVX2
+      found.push_back({"avx512_emulated", &avx512_emulated_table()});
+    else
+      std::printf("skipped: avx512_emulated, which needs AVX2\n");
+#else
+    std::printf("skipped: avx512_emulated, since the build found no SIMDe\n");
+#endif
+    return found;
+  }();
+  return tables;
+}
+
+}  // namespace octet::kernels
