@@ -5,13 +5,14 @@ import functools
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
+from transformers.utils import logging
 
 FP8 = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
 
 
 @functools.cache
 def load(directory):
-    torch.manual_seed(0)
+    logging.disable_progress_bar()
     return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
 
 
