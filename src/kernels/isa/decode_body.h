@@ -196,10 +196,6 @@ const ValueChunk* value_functions(Dtype dtype) {
   return nullptr;
 }
 
-constexpr float raw_factor(Dtype dtype) {
-  return dtype == Dtype::fp8_e4m3 ? kRawFactor<Dtype::fp8_e4m3> : 1.0f;
-}
-
 template <class V>
 OCTET_INLINE float scalar_exp(float x) {
   float lanes[V::width];

@@ -95,7 +95,7 @@ class Prefill {
   // Queries times everything that their scores are to be multiplied by.
   void pack_queries() {
     const KvView& kv = pages_.kv();
-    const float scale = args_.softmax_scale * kv.k_scale[args_.kv_head] * kLog2E * conversion_factor(kv.k_dtype);
+    const float scale = args_.softmax_scale * kv.k_scale[args_.kv_head] * kLog2E * raw_factor(kv.k_dtype);
     for (int row = 0; row < sizes_.rows; ++row) {
       const int query = smaller(row, num_rows_ - 1) / args_.group;
       const int head = smaller(row, num_rows_ - 1) % args_.group;
@@ -176,7 +176,7 @@ class Prefill {
 
   void write_out() {
     const KvView& kv = pages_.kv();
-    const float scale = kv.v_scale[args_.kv_head] * conversion_factor(kv.v_dtype);
+    const float scale = kv.v_scale[args_.kv_head] * raw_factor(kv.v_dtype);
     for (int row = 0; row < num_rows_; ++row) {
       const V factor = V::broadcast(scale / sum_[row]);
       const int query = row / args_.group;

@@ -131,13 +131,6 @@ OCTET_INLINE void with_dtype(Dtype dtype, Use&& use) {
   }
 }
 
-// What values of that type are to be multiplied by once converted.
-inline float conversion_factor(Dtype dtype) {
-  float factor = 1.0f;
-  with_dtype(dtype, [&]<Dtype D>() { factor = kRawFactor<D>; });
-  return factor;
-}
-
 // Asks for the lines of elements [offset, offset + size) to come into the second-level cache.
 OCTET_INLINE void prefetch_run(const std::byte* data, std::int64_t offset, std::int64_t size,
                                std::int64_t bytes) {

@@ -25,6 +25,9 @@ namespace {
 
 template <Dtype D>
 inline constexpr float kRawFactor = D == Dtype::fp8_e4m3 ? 256.0f : 1.0f;
+constexpr float raw_factor(Dtype dtype) {
+  return dtype == Dtype::fp8_e4m3 ? kRawFactor<Dtype::fp8_e4m3> : 1.0f;
+}
 
 struct VecF8 {
   static constexpr int width = 8;
