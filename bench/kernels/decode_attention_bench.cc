@@ -1,0 +1,129 @@
+// Decode attention over a cache far beyond the last-level cache, beside plain reads of the same memory.
+// Counters: GBps is the cache bytes read a second in the best run, of_read its share of the best plain read.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/dispatch.h"
+#include "kernels/kernel_table.h"
+#include "read_bandwidth.h"
+
+namespace octet::bench {
+namespace {
+
+struct Shape {
+  int threads, block_size, group, head_dim;
+  Dtype dtype;
+};
+
+// A pool filled once with finite codes, read as sequences of kContext positions whose blocks lie scattered.
+class DecodeCase {
+ public:
+  static constexpr std::size_t kPoolBytes = std::size_t{192} << 20;
+  static constexpr int kContext = 3584, kSplit = 896, kKvHeads = 3;
+
+  explicit DecodeCase(const Shape& shape) : shape_(shape), pool_(kPoolBytes), threads_(shape.threads) {
+    std::mt19937 random(1);
+    // Every byte of 0x00…0x3f is finite and small in every format, in every byte of an element.
+    for (std::size_t i = 0; i < kPoolBytes; ++i)
+      pool_.data()[i] = static_cast<std::byte>(static_cast<unsigned>(random()) & 0xbfu);
+    scales_.assign(kKvHeads, 1.0f);
+    const std::size_t block_bytes =
+        static_cast<std::size_t>(kKvHeads * shape.block_size * shape.head_dim) * dtype_bytes(shape.dtype);
+    const std::size_t blocks = kPoolBytes / 2 / block_bytes;
+    blocks_a_sequence_ = kContext / shape.block_size;
+    sequences_ = static_cast<int>(blocks) / blocks_a_sequence_;
+    block_table_.resize(static_cast<std::size_t>(sequences_ * blocks_a_sequence_));
+    std::iota(block_table_.begin(), block_table_.end(), 0);
+    std::shuffle(block_table_.begin(), block_table_.end(), random);
+    q_.resize(static_cast<std::size_t>(shape.group * shape.head_dim));
+    std::normal_distribution<float> normal;
+    for (float& x : q_) x = normal(random);
+    bytes_ = 2.0 * sequences_ * blocks_a_sequence_ * static_cast<double>(block_bytes);
+    view_ = {.k = pool_.data(),
+             .v = pool_.data() + kPoolBytes / 2,
+             .k_scale = scales_.data(),
+             .v_scale = scales_.data(),
+             .k_dtype = shape.dtype,
+             .v_dtype = shape.dtype,
+             .num_kv_heads = kKvHeads,
+             .head_dim = shape.head_dim,
+             .block_size = shape.block_size,
+             .k_tile = kernels::k_tile_slots(shape.block_size)};
+  }
+
+  void attend_all(const kernels::KernelTable& table) {
+    constexpr int splits = kContext / kSplit;
+    threads_.run(static_cast<std::size_t>(sequences_ * kKvHeads * splits), [&](std::size_t task, int) {
+      const int split = static_cast<int>(task) % splits;
+      const int head = static_cast<int>(task) / splits % kKvHeads;
+      const int sequence = static_cast<int>(task) / splits / kKvHeads;
+      float out[kernels::kMaxGroup * 256], max[kernels::kMaxGroup], sum[kernels::kMaxGroup];
+      table.decode_attention({.q = q_.data(),
+                              .group = shape_.group,
+                              .softmax_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
+                              .kv = &view_,
+                              .kv_head = head,
+                              .block_table = block_table_.data() + sequence * blocks_a_sequence_,
+                              .begin = split * kSplit,
+                              .end = (split + 1) * kSplit,
+                              .out = out,
+                              .max = max,
+                              .sum = sum});
+      benchmark::DoNotOptimize(out);
+    });
+  }
+
+  void run(benchmark::State& state) {
+    const kernels::KernelTable& table = *kernels::find_table("");
+    Alternation best;
+    for (auto _ : state) state.SetIterationTime(best.step(threads_, pool_, [&] { attend_all(table); }));
+    const double rate = bytes_ / best.work_seconds;
+    state.counters["GBps"] = rate / 1e9;
+    state.counters["of_read"] = rate / (static_cast<double>(kPoolBytes) / best.read_seconds);
+    state.SetLabel(std::string(dtype_name(shape_.dtype)) + " " + table.isa);
+  }
+
+ private:
+  Shape shape_;
+  HugeBuffer pool_;
+  ThreadPool threads_;
+  std::vector<float> scales_, q_;
+  std::vector<std::int32_t> block_table_;
+  int blocks_a_sequence_ = 0, sequences_ = 0;
+  double bytes_ = 0.0;
+  kernels::KvView view_;
+};
+
+void decode_attention(benchmark::State& state) {
+  DecodeCase({.threads = static_cast<int>(state.range(0)),
+              .block_size = static_cast<int>(state.range(2)),
+              .group = static_cast<int>(state.range(3)),
+              .head_dim = static_cast<int>(state.range(4)),
+              .dtype = static_cast<Dtype>(state.range(1))})
+      .run(state);
+}
+
+constexpr int kBf16 = static_cast<int>(Dtype::bfloat16), kF16 = static_cast<int>(Dtype::float16),
+              kE4m3 = static_cast<int>(Dtype::fp8_e4m3), kE5m2 = static_cast<int>(Dtype::fp8_e5m2);
+
+BENCHMARK(decode_attention)
+    ->ArgNames({"threads", "dtype", "block", "group", "dim"})
+    ->ArgsProduct({{2}, {kBf16, kF16, kE4m3, kE5m2}, {16}, {3}, {64}})               // SmolLM2
+    ->ArgsProduct({{1}, {kBf16, kE4m3, kE5m2}, {16}, {3}, {64}})                     // one thread
+    ->ArgsProduct({{2}, {kBf16, kE4m3}, {8, 32, 128}, {3}, {64}})                    // blocks
+    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {1, 2, 4, 5, 6, 7, 8, 12, 16}, {64}})  // groups
+    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {4}, {80, 96, 128, 256}})              // head dims
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace octet::bench
