@@ -23,7 +23,7 @@ setup:
 
 build: setup
 	@scripts/build release octet_program
-	@ln -sfn release/octet build/octet
+	@ln -sfn release/src/apps/octet build/octet
 	@echo "build/octet is ready"
 
 model: setup
