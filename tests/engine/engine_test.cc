@@ -236,7 +236,7 @@ TEST(Engine, HundredsOfRandomRequests) {
   for (int i = 0; i < 200; ++i) requests.push_back(random_request(random));
   const std::vector<Result> alone = run_alone(requests);
 
-  Setting setting{.num_blocks = 12, .threads = 2};
+  Setting setting{.num_blocks = kModelLen / 8, .block_size = 8, .threads = 2};
   setting.engine.max_num_seqs = 10;
   setting.engine.max_num_batched_tokens = 48;
   Harness harness(setting);
@@ -248,7 +248,7 @@ TEST(Engine, HundredsOfRandomRequests) {
       ++next;
     }
     ASSERT_NO_FATAL_FAILURE(harness.step());
-    if (random() % 6 != 0 || index.empty()) continue;
+    if (random() % 10 != 0 || index.empty()) continue;
     const auto victim = static_cast<RequestId>(random() % index.size());
     harness.engine().cancel(victim);
     if (harness.results()[victim].reason == FinishReason::none) cancelled.insert(victim);
