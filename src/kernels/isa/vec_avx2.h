@@ -75,7 +75,7 @@ struct VecF8 {
   static OCTET_INLINE VecF8 load_raw(const void* p);
   template <Dtype D>
   static OCTET_INLINE VecF8 load_exact(const void* p);
-  // Sixteen values of type D, cheaper than two loads of eight.
+  // Sixteen values of type D.
   template <Dtype D>
   static OCTET_INLINE void load_raw16(const void* p, VecF8 (&out)[2]);
 
@@ -138,6 +138,20 @@ OCTET_INLINE VecF8 exp2_of_negative(VecF8 x) {
   return {_mm256_andnot_ps(under, _mm256_castsi256_ps(scaled))};
 }
 
+// Sixteen FP8 codes as sixteen float16 of their raw value (the value divided by kRawFactor).
+template <Dtype D>
+OCTET_INLINE __m256i widen16(const void* p) {
+  static_assert(is_fp8(D));
+  const __m128i codes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  if constexpr (D == Dtype::fp8_e5m2) {
+    return _mm256_slli_epi16(_mm256_cvtepu8_epi16(codes), 8);
+  } else {
+    // s eeeemmm sign-extended, shifted left by 7: s s eeee mmm 0000000; the mask clears the second s.
+    return _mm256_and_si256(_mm256_slli_epi16(_mm256_cvtepi8_epi16(codes), 7),
+                            _mm256_set1_epi16(static_cast<short>(0xbfff)));
+  }
+}
+
 template <Dtype D>
 OCTET_INLINE VecF8 VecF8::load_raw(const void* p) {
   if constexpr (D == Dtype::float32) {
@@ -151,7 +165,7 @@ OCTET_INLINE VecF8 VecF8::load_raw(const void* p) {
     const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
     return {_mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), bytes))};
   } else {
-    // s seeeemmm sign-extended, shifted left by 7: s s eeee mmm 0000000; the mask clears the second s.
+    // As widen16.
     const __m128i wide = _mm_cvtepi8_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
     const __m128i half = _mm_and_si128(_mm_slli_epi16(wide, 7), _mm_set1_epi16(static_cast<short>(0xbfff)));
     return {_mm256_cvtph_ps(half)};
@@ -178,14 +192,7 @@ OCTET_INLINE void VecF8::load_raw16(const void* p, VecF8 (&out)[2]) {
     out[0] = load_raw<D>(p);
     out[1] = load_raw<D>(static_cast<const std::byte*>(p) + 8 * dtype_bytes(D));
   } else {
-    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
-    __m256i half;
-    if constexpr (D == Dtype::fp8_e5m2) {
-      half = _mm256_slli_epi16(_mm256_cvtepu8_epi16(bytes), 8);
-    } else {
-      half = _mm256_and_si256(_mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7),
-                              _mm256_set1_epi16(static_cast<short>(0xbfff)));
-    }
+    const __m256i half = widen16<D>(p);
     out[0] = {_mm256_cvtph_ps(_mm256_castsi256_si128(half))};
     out[1] = {_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
   }

@@ -112,14 +112,8 @@ OCTET_INLINE VecF16 VecF16::load_raw(const void* p) {
   } else if constexpr (D == Dtype::bfloat16) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
-  } else if constexpr (D == Dtype::fp8_e5m2) {
-    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
-    return {_mm512_cvtph_ps(_mm256_slli_epi16(_mm256_cvtepu8_epi16(bytes), 8))};
   } else {
-    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
-    const __m256i half = _mm256_and_si256(_mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7),
-                                          _mm256_set1_epi16(static_cast<short>(0xbfff)));
-    return {_mm512_cvtph_ps(half)};
+    return {_mm512_cvtph_ps(widen16<D>(p))};
   }
 }
 
