@@ -23,8 +23,9 @@ namespace octet {
 
 // How to load; vLLM's names. Every field has an initializer, so that -Wextra accepts designated ones.
 struct LLMOptions {
-  std::string model = {};                  // a checkpoint directory
-  std::string kv_cache_dtype = "auto";     // auto | fp8 | fp8_e4m3 | fp8_e5m2; fp8 is fp8_e4m3
+  std::string model = {};  // a checkpoint directory
+  std::string kv_cache_dtype =
+      "auto";  // auto | fp8 | fp8_e4m3 | fp8_e5m2 | float16 | bfloat16; fp8 is fp8_e4m3
   std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
   int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
   std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
@@ -71,7 +72,7 @@ struct CompletionOutput {
   std::string finish_reason;
   std::string stop_reason;                     // the stop string or stop token id that ended it; empty for EOS
   double cumulative_logprob = 0;               // filled where logprobs were asked for
-  std::vector<std::vector<Logprob>> logprobs;  // [token]: the chosen one first, then the likeliest
+  std::vector<std::vector<Logprob>> logprobs;  // [token]: the chosen one, then the likeliest others
 };
 
 // Seconds since generate() was called.

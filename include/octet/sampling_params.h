@@ -28,7 +28,8 @@ struct SamplingParams {
   bool ignore_eos = false;
   std::optional<int> max_tokens = 16;  // nothing = up to max_model_len
   int min_tokens = 0;
-  std::optional<int> logprobs = {};  // this many likeliest tokens at each step, beside the chosen one
+  // At each step the chosen token and these many likeliest (the chosen one is not listed twice).
+  std::optional<int> logprobs = {};
   bool skip_special_tokens = true;
 
   // Throws Error{invalid_argument} naming the field, what is allowed and what was found.

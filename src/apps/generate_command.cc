@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -51,7 +53,7 @@ CLI::Option* repeatable(CLI::Option* option) { return option->allow_extra_args(f
 void add_model_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("MODEL_DIR", flags.options.model, "Hugging Face checkpoint directory")->required();
   app.add_option("--kv-cache-dtype", flags.options.kv_cache_dtype,
-                 "auto (what the checkpoint asks for, else the model's dtype), fp8 (= fp8_e4m3), fp8_e4m3 or "
+                 "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3 or "
                  "fp8_e5m2")
       ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
   app.add_option("--max-model-len", flags.options.max_model_len,
@@ -75,6 +77,14 @@ void add_prompt_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("--system", flags.system, "With --chat: the system message");
 }
 
+// The option's own conversion would wrap -1 around and cut what is too large.
+std::string check_seed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error == std::errc() && rest == text.data() + text.size()) return {};
+  return "expected 0 to 18446744073709551615, found " + text;
+}
+
 void add_sampling_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("--max-tokens", flags.max_tokens, "New tokens, at most [generation_config.json, else 16]");
   app.add_option("--temperature", flags.temperature, "0 = greedy [generation_config.json, else 1]");
@@ -88,7 +98,7 @@ void add_sampling_flags(CLI::App& app, GenerateFlags& flags) {
                  "-2 to 2, once for each token in the answer [0]");
   app.add_option("--frequency-penalty", flags.frequency_penalty, "-2 to 2, for each time it is there [0]");
   repeatable(app.add_option("--stop", flags.stop, "End before this text; repeatable"));
-  app.add_option("--seed", flags.seed, "For the same draws each time");
+  app.add_option("--seed", flags.seed, "For the same draws each time")->check(check_seed);
   app.add_option("--logprobs", flags.logprobs, "Also give the N likeliest tokens at each step");
   app.add_flag("--ignore-eos", flags.ignore_eos, "Go on past the end token");
   app.add_flag("--json", flags.json, "One JSON object a prompt a line");

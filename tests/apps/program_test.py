@@ -1,0 +1,342 @@
+"""The octet program from outside: exit statuses, one clear error, no partial output, JSON, streaming, Ctrl-C.
+
+Run by ctest; by hand: python3 tests/apps/program_test.py build/release/src/apps/octet
+"""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import tiny_checkpoint
+
+PROGRAM = None  # from the command line
+GREEDY = ["--temperature", "0", "--ignore-eos", "--max-tokens", "12"]
+
+
+def octet(*arguments, **options):
+    environment = {**os.environ, **options.pop("env", {})}
+    return subprocess.run([PROGRAM, *arguments], capture_output=True, timeout=300, env=environment, **options)
+
+
+class ProgramTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.model = tiny_checkpoint.write(cls.scratch.name + "/tiny")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def path(self, name, content):
+        path = os.path.join(self.scratch.name, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+    def assert_error(self, got, status, *parts):
+        """One line on stderr that begins "octet: error: " and holds `parts`; nothing on stdout."""
+        errors = got.stderr.decode()
+        self.assertEqual(got.returncode, status, errors)
+        self.assertEqual(got.stdout, b"")
+        self.assertEqual(len(errors.splitlines()), 1, errors)
+        self.assertTrue(errors.startswith("octet: error: "), errors)
+        for part in parts:
+            self.assertIn(part, errors)
+
+    def generate_json(self, *arguments, **options):
+        """Greedy, where the arguments do not choose otherwise."""
+        sampling = [] if "--temperature" in arguments else GREEDY
+        got = octet("generate", self.model, *sampling, "--json", *arguments, **options)
+        self.assertEqual(got.returncode, 0, got.stderr.decode())
+        return [json.loads(line) for line in got.stdout.decode().splitlines()]
+
+
+class HelpTest(ProgramTest):
+    def test_version(self):
+        got = octet("--version")
+        self.assertEqual(got.returncode, 0)
+        self.assertRegex(got.stdout.decode(), r"^octet \d+\.\d+\.\d+\n$")
+        self.assertEqual(got.stderr, b"")
+
+    def test_every_command_has_help_with_an_example(self):
+        self.assertIn(b"generate", octet("--help").stdout)
+        for command in ("generate", "inspect", "bench"):
+            got = octet(command, "--help")
+            self.assertEqual(got.returncode, 0)
+            self.assertIn(b"Example:\n  octet " + command.encode(), got.stdout)
+
+
+class UsageTest(ProgramTest):
+    def test_bad_flags_are_usage_errors_that_name_them(self):
+        for flag, value in [
+            ("--kv-cache-dtype", "int8"), ("--kv-cache-dtype", "FP8"), ("--max-tokens", "0"), ("--max-tokens", "x"),
+            ("--max-tokens", "99999999999"), ("--temperature", "-1"), ("--temperature", "nan"),
+            ("--temperature", "hot"), ("--top-p", "0"), ("--top-p", "1.5"), ("--top-k", "-2"), ("--top-k", "1.5"),
+            ("--min-p", "2"), ("--repetition-penalty", "0"), ("--presence-penalty", "3"),
+            ("--frequency-penalty", "-3"), ("--stop", ""), ("--stop", b"\xff"), ("--seed", "-1"), ("--seed", "x"),
+            ("--seed", "99999999999999999999"),
+            ("--logprobs", "-1"), ("--logprobs", "100000"), ("--max-model-len", "1"), ("--max-model-len", "100000"),
+            ("--block-size", "12"), ("--block-size", "0"), ("--kv-cache-memory-bytes", "0"),
+            ("--kv-cache-memory-bytes", "-1"), ("--kv-cache-memory-bytes", "1Q"), ("--threads", "-1"),
+            ("--threads", "100000000"), ("--isa", "mmx"), ("--prompt-token-ids", "1,x"),
+            ("--prompt-token-ids", "259"), ("--prompt-token-ids", "-5"), ("--prompt", b"a\xffb"),
+            ("--system", "be brief"),
+        ]:
+            with self.subTest(flag=flag, value=value):
+                got = octet("generate", self.model, "--prompt", "a", flag, value)
+                name = flag.lstrip("-").replace("-", "_")
+                if flag not in ("--prompt-token-ids", "--prompt"):
+                    self.assert_error(got, 2)
+                    self.assertIn(name, got.stderr.decode().replace("-", "_"))
+                else:
+                    self.assert_error(got, 2, "prompt")
+
+    def test_misspelled_command_lines(self):
+        for arguments in ([], ["frobnicate"], ["generate"], ["generate", self.model],
+                          ["generate", self.model, "--no-such-flag"], ["generate", self.model, "extra", "--prompt", "a"],
+                          ["generate", self.model, "--prompt"],
+                          ["generate", self.model, "--prompt", "a", "--top-k", "1", "--top-k", "2"], ["inspect"], ["bench", self.model, "--runs", "0"],
+                          ["bench", self.model, "--depth", "0,x"], ["bench", self.model, "--depth", "300"],
+                          ["bench", self.model, "--kv-cache-dtype", "auto,int8"], ["inspect", self.model, "--depth", "1"]):
+            with self.subTest(arguments=arguments):
+                self.assert_error(octet(*arguments), 2)
+
+    def test_prompt_too_long_names_both_numbers(self):
+        got = octet("generate", self.model, "--prompt", "q" * 40, "--max-model-len", "32")
+        self.assert_error(got, 2, "40", "32")
+
+    def test_empty_prompt(self):
+        self.assert_error(octet("generate", self.model, "--prompt", ""), 2, "prompt 0")
+
+    def test_chat_takes_no_token_ids(self):
+        self.assert_error(octet("generate", self.model, "--chat", "--prompt-token-ids", "1"), 2, "--prompt-token-ids")
+
+    def test_bad_environment(self):
+        got = octet("generate", self.model, "--prompt", "a", env={"OCTET_ISA": "mmx"})
+        self.assert_error(got, 2, "OCTET_ISA", "reference")
+
+
+class FailureTest(ProgramTest):
+    def test_missing_files(self):
+        nowhere = self.scratch.name + "/nowhere"
+        for arguments in (["generate", nowhere, "--prompt", "a"], ["inspect", nowhere], ["bench", nowhere],
+                          ["generate", self.model, "--prompt-file", nowhere]):
+            with self.subTest(arguments=arguments):
+                self.assert_error(octet(*arguments), 1, "nowhere")
+
+    def test_cache_too_small(self):
+        got = octet("generate", self.model, "--prompt", "a", "--kv-cache-memory-bytes", "10K")
+        self.assert_error(got, 1, "kv_cache_memory_bytes", "256", "max_model_len of")
+
+    def test_bad_scale(self):
+        scales = {f"model.layers.{layer}.self_attn.{which}_scale": 1.0 for layer in (0, 1) for which in "kv"}
+        scales["model.layers.1.self_attn.v_scale"] = -1.0
+        model = tiny_checkpoint.write(self.scratch.name + "/bad-scale", scales=scales)
+        got = octet("generate", model, "--prompt", "a", "--kv-cache-dtype", "fp8")
+        self.assert_error(got, 1, "model.layers.1.self_attn.v_scale")
+        inspected = octet("inspect", model)
+        self.assertEqual(inspected.returncode, 0)
+        self.assertIn(b"REFUSED", inspected.stdout)
+        self.assertIn(b"model.layers.1.self_attn.v_scale", inspected.stdout)
+
+    def test_truncated_weights(self):
+        model = tiny_checkpoint.write(self.scratch.name + "/short")
+        with open(model + "/model.safetensors", "r+b") as file:
+            file.truncate(5000)
+        self.assert_error(octet("generate", model, "--prompt", "a"), 1, "model.safetensors")
+
+    def test_full_disk(self):
+        with open("/dev/full", "wb") as full:
+            got = subprocess.run([PROGRAM, "inspect", self.model], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(got.returncode, 1)
+        self.assertIn(b"octet: error: standard output", got.stderr)
+
+
+class AnswerTest(ProgramTest):
+    def test_json_has_every_member(self):
+        (answer,) = self.generate_json("--prompt", "hello", "--logprobs", "2")
+        self.assertEqual(answer["index"], 0)
+        self.assertEqual(answer["prompt"], "hello")
+        self.assertEqual(answer["prompt_token_ids"], list(b"hello"))
+        self.assertEqual(len(answer["token_ids"]), 12)
+        self.assertEqual(answer["finish_reason"], "length")
+        self.assertIsNone(answer["stop_reason"])
+        self.assertEqual([row[0]["token_id"] for row in answer["logprobs"]], answer["token_ids"])
+        for row in answer["logprobs"]:
+            self.assertEqual(len(row), 2)  # the chosen one is one of the two likeliest
+            self.assertEqual(set(row[0]), {"token_id", "logprob", "rank", "decoded_token"})
+            self.assertEqual(row[0]["rank"], 1)  # greedy
+        total = sum(row[0]["logprob"] for row in answer["logprobs"])
+        self.assertAlmostEqual(answer["cumulative_logprob"], total, places=4)
+        self.assertLess(0, answer["timings"]["first_token"])
+        self.assertLessEqual(answer["timings"]["first_token"], answer["timings"]["finished"])
+        self.assertEqual(answer["kv_cache"]["dtype"], "float32")
+        self.assertEqual(answer["kv_cache"]["bytes_per_token"], 2 * 2 * 2 * 16 * 4)
+        (plain,) = self.generate_json("--prompt", "hello")
+        self.assertIsNone(plain["logprobs"])
+        self.assertEqual(plain["token_ids"], answer["token_ids"])
+
+    def test_prompts_answer_in_the_order_of_the_command_line(self):
+        path = self.path("prompt.txt", b"from a file\n")
+        answers = self.generate_json("--prompt-token-ids", "1,2", "--prompt", "one", "--prompt-file", path,
+                                     "--prompt", "two", "--prompt-file", "-", input=b"from stdin")
+        self.assertEqual([a["prompt"] for a in answers], ["", "one", "from a file", "two", "from stdin"])
+        self.assertEqual(answers[0]["prompt_token_ids"], [1, 2])
+
+    def test_values_with_brackets_and_commas_stay_whole(self):
+        answers = self.generate_json("--prompt", "[a,b]", "--prompt", "c,d")
+        self.assertEqual([a["prompt"] for a in answers], ["[a,b]", "c,d"])
+
+    def test_chat_goes_through_the_template(self):
+        (answer,) = self.generate_json("--chat", "--system", "S", "--prompt", "U")
+        self.assertEqual(answer["prompt"], "<|system|>S<|end|><|user|>U<|end|><|assistant|>")
+
+    def test_stop_strings(self):
+        flags = ["--prompt", "stop here", "--temperature", "1.5", "--seed", "5", "--max-tokens", "60", "--ignore-eos"]
+        (whole,) = self.generate_json(*flags)
+        stop = whole["text"][10:14]
+        (cut,) = self.generate_json(*flags, "--stop", "never said", "--stop", stop)
+        self.assertEqual(cut["text"], whole["text"][:whole["text"].index(stop)])
+        self.assertEqual((cut["finish_reason"], cut["stop_reason"]), ("stop", stop))
+
+    def test_every_cache_dtype_and_block_size(self):
+        for dtype, stored in [("auto", "float32"), ("fp8", "fp8_e4m3"), ("fp8_e4m3", "fp8_e4m3"),
+                              ("fp8_e5m2", "fp8_e5m2")]:
+            for block_size in ("8", "16", "32", "64", "128"):
+                (answer,) = self.generate_json("--prompt", "a", "--kv-cache-dtype", dtype, "--block-size", block_size)
+                self.assertEqual(answer["kv_cache"]["dtype"], stored)
+
+    def test_threads_and_instruction_sets_do_not_change_greedy_tokens(self):
+        expected = self.generate_json("--prompt", "same", "--threads", "1")[0]["token_ids"]
+        self.assertEqual(self.generate_json("--prompt", "same", "--threads", "3")[0]["token_ids"], expected)
+        self.assertEqual(self.generate_json("--prompt", "same", "--isa", "reference")[0]["token_ids"], expected)
+        self.assertEqual(
+            self.generate_json("--prompt", "same", env={"OCTET_ISA": "reference"})[0]["token_ids"], expected)
+
+    def test_each_sampling_flag_changes_something(self):
+        base = {"--prompt": "sample", "--temperature": "1.5", "--seed": "3", "--max-tokens": "40"}
+
+        def tokens(**changed):
+            flags = {**base, **{"--" + name.replace("_", "-"): value for name, value in changed.items()}}
+            return self.generate_json("--ignore-eos", *(word for pair in flags.items() for word in pair))[0]["token_ids"]
+
+        expected = tokens()
+        self.assertEqual(tokens(), expected)
+        for change in ({"temperature": "0.5"}, {"top_p": "0.3"}, {"top_k": "2"}, {"min_p": "0.5"},
+                       {"repetition_penalty": "3"}, {"presence_penalty": "2"}, {"frequency_penalty": "2"},
+                       {"seed": "4"}):
+            with self.subTest(**change):
+                self.assertNotEqual(tokens(**change), expected)
+
+    def test_plain_output_and_summary(self):
+        (answer,) = self.generate_json("--prompt", "plain")
+        got = octet("generate", self.model, *GREEDY, "--prompt", "plain")
+        self.assertEqual(got.stdout.decode(), answer["text"] + "\n")
+        summary = got.stderr.decode().splitlines()[-1]
+        for part in ("5 prompt tokens, 12 generated", "tokens/s", "float32", "512 bytes/token", "tokens fit",
+                     "scales: not needed"):
+            self.assertIn(part, summary)
+
+    def test_several_plain_answers_have_headings(self):
+        texts = [a["text"] for a in self.generate_json("--prompt", "one", "--prompt", "two")]
+        got = octet("generate", self.model, *GREEDY, "--prompt", "one", "--prompt", "two")
+        self.assertEqual(got.stdout.decode(),
+                         f'=== 1 of 2: "one"\n{texts[0]}\n\n=== 2 of 2: "two"\n{texts[1]}\n')
+
+    def test_logprobs_are_shown_without_json_too(self):
+        got = octet("generate", self.model, *GREEDY, "--prompt", "plain", "--logprobs", "2")
+        self.assertEqual(got.stdout.decode().count(" | "), 12)
+
+    def test_one_notice_without_scales(self):
+        got = octet("generate", self.model, *GREEDY, "--prompt", "a", "--kv-cache-dtype", "fp8")
+        notices = [line for line in got.stderr.decode().splitlines() if line.startswith("octet: notice: ")]
+        self.assertEqual(len(notices), 1, notices)
+        self.assertIn("1.0", notices[0])
+
+
+class TerminalTest(ProgramTest):
+    def run_on_terminal(self, *arguments, interrupt_after=None):
+        """stdout is a terminal: returns (status, its text, stderr). `interrupt_after` bytes comes SIGINT."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+        shown, sent = b"", False
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not piece:
+                break
+            shown += piece
+            if interrupt_after is not None and not sent and len(shown) >= interrupt_after:
+                process.send_signal(signal.SIGINT)
+                sent = True
+        os.close(ours)
+        errors = process.stderr.read().decode()
+        process.stderr.close()
+        return process.wait(timeout=60), shown.decode().replace("\r\n", "\n"), errors
+
+    def test_streamed_text_is_the_answer(self):
+        flags = ["--prompt", "stream", "--temperature", "1", "--seed", "7", "--max-tokens", "80", "--ignore-eos"]
+        (answer,) = self.generate_json(*flags)
+        status, shown, _ = self.run_on_terminal("generate", self.model, *flags)
+        self.assertEqual(status, 0)
+        self.assertEqual(shown, answer["text"].replace("\r\n", "\n") + "\n")
+
+    def test_interrupt_ends_in_good_order(self):
+        model = tiny_checkpoint.write(self.scratch.name + "/long", max_position_embeddings=100000)
+        status, shown, errors = self.run_on_terminal(
+            "generate", model, "--prompt", "go on", "--ignore-eos", "--max-tokens", "99000", "--temperature", "0",
+            "--max-model-len", "99999", interrupt_after=200)
+        self.assertEqual(status, 130)
+        self.assertTrue(shown.endswith("\n"))
+        self.assertIn("generated; prefill", errors)
+
+
+class InspectAndBenchTest(ProgramTest):
+    def test_inspect_json(self):
+        got = octet("inspect", self.model, "--json")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        info = json.loads(got.stdout)
+        self.assertEqual(info["architecture"], "LlamaForCausalLM")
+        self.assertEqual(info["shapes"]["num_kv_heads"], 2)
+        self.assertEqual(info["kv_scales"]["layers_without_k"], [0, 1])
+        self.assertEqual([c["bytes_per_token"] for c in info["kv_cache"]], [512, 128, 128])
+        self.assertTrue(info["tokenizer"]["has_chat_template"])
+
+    def test_inspect_lists_scales(self):
+        scales = {f"model.layers.{layer}.self_attn.{which}_scale": 0.25 for layer in (0, 1) for which in "kv"}
+        model = tiny_checkpoint.write(self.scratch.name + "/scales", scales=scales)
+        text = octet("inspect", model).stdout.decode()
+        for name in scales:
+            self.assertIn(name, text)
+        self.assertIn("4 tensors, strategy tensor", text)
+
+    def test_bench(self):
+        flags = ["bench", self.model, "--depth", "0,30", "--kv-cache-dtype", "auto,fp8_e5m2", "--prefill", "16",
+                 "--decode", "4", "--runs", "1"]
+        got = octet(*flags, "--json")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        result = json.loads(got.stdout)
+        self.assertEqual([(r["kv_cache_dtype"], r["depth"]) for r in result["rows"]],
+                         [("auto", 0), ("auto", 30), ("fp8_e5m2", 0), ("fp8_e5m2", 30)])
+        self.assertGreater(result["read_bytes_per_second"], 1e8)
+        for row in result["rows"]:
+            self.assertGreater(row["prefill_tokens_per_second"]["median"], 0)
+            self.assertGreater(row["decode_tokens_per_second"]["median"], 0)
+        text = octet(*flags).stdout.decode()
+        self.assertIn("GB/s", text)
+        self.assertEqual(sum(line.startswith(("auto ", "fp8_e5m2 ")) for line in text.splitlines()), 4)
+
+
+if __name__ == "__main__":
+    PROGRAM = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
