@@ -154,7 +154,7 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   const Sequence* sequence = object.sequence();
   const bool sliceable = object.text() || (sequence && sequence->kind <= SequenceKind::range);
   if (!sliceable || !is_bound(start) || !is_bound(stop) || !is_bound(step)) {
-    return undefined(quoted(described(object)) + " has no such slice");
+    fail(quoted(described(object)) + " cannot be sliced like this");
   }
   const std::int64_t stride = as_integer(step).value_or(1);
   if (stride == 0) fail("slice step cannot be zero");
@@ -163,9 +163,17 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   if (const std::string* text = object.text()) return slice_text(runtime, *text, bounds);
   std::vector<Value> items;
   bounds.each([&](std::size_t i) { items.push_back(sequence->items[i]); });
-  // A slice of a range prints as a range in Python; here it is a list, which differs in print only.
-  const SequenceKind kind = sequence->kind == SequenceKind::range ? SequenceKind::list : sequence->kind;
-  return make_sequence(runtime, kind, std::move(items));
+  RangeBounds range;
+  if (sequence->kind == SequenceKind::range) {
+    const RangeBounds& whole = sequence->bounds;
+    const bool fits = !__builtin_mul_overflow(whole.step, bounds.start, &range.start) &&
+                      !__builtin_add_overflow(range.start, whole.start, &range.start) &&
+                      !__builtin_mul_overflow(whole.step, bounds.stop, &range.stop) &&
+                      !__builtin_add_overflow(range.stop, whole.start, &range.stop) &&
+                      !__builtin_mul_overflow(whole.step, stride, &range.step);
+    if (!fits) fail("a slice of a range does not fit in 64 bits");
+  }
+  return make_sequence(runtime, sequence->kind, std::move(items), range);
 }
 
 Value get_path(Runtime& runtime, const Value& object, const Value& path) {

@@ -189,7 +189,7 @@ Value power(const Value& a, const Value& b) {
   if (*o.a == 0 && *o.b < 0) fail("zero cannot be raised to a negative power");
   const double result = std::pow(*o.a, *o.b);
   if (std::isnan(result) && !std::isnan(*o.a) && !std::isnan(*o.b))
-    fail("the result of ** is not a real number");
+    fail("complex numbers, the result of this **, are not supported");
   if (std::isinf(result) && std::isfinite(*o.a) && std::isfinite(*o.b))
     fail("the result of ** is out of range");
   return Value(result);

@@ -383,7 +383,17 @@ ExpressionPtr ExpressionParser::parse_subscript(ExpressionPtr object) {
   const Position position = tokens_.next().position;  // [
   const Nesting nesting(nesting_, position);
   ExpressionPtr start = tokens_.is_op(":") ? nullptr : parse();
+  if (tokens_.is_op(",")) {  // a tuple as the index
+    std::vector<ExpressionPtr> items;
+    items.push_back(std::move(start));
+    while (tokens_.skip_op(",") && !tokens_.is_op("]")) items.push_back(parse());
+    if (!items[0]) tokens_.fail_expected("an index");
+    const int depth = depth_of(items);
+    start = make(position, ListDisplay{SequenceKind::tuple, std::move(items)}, depth);
+    if (!tokens_.is_op("]")) tokens_.fail_expected("']'");
+  }
   if (tokens_.is_op("]")) {
+    if (!start) tokens_.fail_expected("an index");
     tokens_.next();
     const int depth = std::max(object_depth, depth_of(start));
     return make(position, Item{std::move(object), std::move(start)}, depth);

@@ -254,9 +254,10 @@ std::string PercentFormatter::run(Reader format) {
     out += convert(spec, named ? *named : next_value());
     runtime_.check_text(out.size());
   }
-  const bool takes_dict = values_.dict() != nullptr;  // left-over dicts are no error in Python
+  // Python calls left-over values an error only where they cannot be indexed.
+  const bool indexed = values_.dict() || values_.is_undefined() || (values_.sequence() && !tuple_);
   const std::size_t count = tuple_ ? tuple_->items.size() : 1;
-  if (!by_name_ && !takes_dict && used_ < count) fail("not all arguments converted during string formatting");
+  if (!by_name_ && !indexed && used_ < count) fail("not all arguments converted during string formatting");
   return out;
 }
 

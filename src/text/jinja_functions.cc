@@ -37,9 +37,7 @@ Value range(Runtime& runtime, const Value&, const Arguments& arguments) {
     if (__builtin_add_overflow(i, step, &i)) break;
   }
   runtime.step(static_cast<std::int64_t>(items.size() / 16));
-  std::string spelling = "range(" + std::to_string(start) + ", " + std::to_string(stop);
-  spelling += step == 1 ? ")" : ", " + std::to_string(step) + ")";
-  return make_sequence(runtime, SequenceKind::range, std::move(items), std::move(spelling));
+  return make_sequence(runtime, SequenceKind::range, std::move(items), {start, stop, step});
 }
 
 // dict(), dict(mapping), dict(pairs), each with further members as keywords; namespace() takes the same.

@@ -308,7 +308,6 @@ Value list_index_method(Runtime& runtime, const Value& self, const Arguments& ar
 }
 
 constexpr Method kListMethods[] = {
-    {"copy", copy_method},
     {"count", list_count_method},
     {"index", list_index_method},
 };
@@ -381,6 +380,7 @@ std::optional<Value> find_method(const Value& object, std::string_view name) {
   if (const Sequence* sequence = object.sequence()) {
     if (sequence->kind == SequenceKind::list) {
       if (auto refusal = refuse_change(kListChanges, object, name)) return refusal;
+      if (name == "copy") return find_in(kDictMethods, object, name);
     }
     if (sequence->kind <= SequenceKind::range) return find_in(kListMethods, object, name);
   }

@@ -143,7 +143,8 @@ Value round_filter(Runtime&, const Value& input, const Arguments& arguments) {
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
   const double scaled = *number * scale;
-  return Value((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / scale);
+  if (!std::isfinite(scaled)) fail("round: " + method + " of this number is not finite");
+  return Value(((method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) + 0.0) / scale);
 }
 
 Value sum(Runtime& runtime, const Value& input, const Arguments& arguments) {

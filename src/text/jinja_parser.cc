@@ -1,5 +1,6 @@
 #include "text/jinja_parser.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <set>
 #include <utility>
@@ -54,6 +55,12 @@ bool is_one_of(std::string_view name, std::initializer_list<std::string_view> na
     if (candidate == name) return true;
   }
   return false;
+}
+
+bool assigns(const Target& target, std::string_view name) {
+  if (const auto* own = std::get_if<std::string>(&target.node)) return *own == name;
+  const auto* parts = std::get_if<std::vector<Target>>(&target.node);
+  return parts && std::any_of(parts->begin(), parts->end(), [&](const Target& t) { return assigns(t, name); });
 }
 
 void Parser::fail_unknown_tag(const Token& token, EndTags end_tags, Position opened_at,
@@ -146,7 +153,11 @@ If Parser::parse_if(Position position) {
 }
 
 For Parser::parse_for(Position position) {
+  const Position target_position = tokens_.position();
   Target target = parse_target(false);
+  if (assigns(target, "loop")) {
+    fail_at(target_position, ErrorCode::invalid_file, "cannot assign to 'loop' in a loop");
+  }
   tokens_.expect_name("in");
   ExpressionPtr iterable = expressions_.parse_tuple(false);
   ExpressionPtr condition = tokens_.skip_name("if") ? expressions_.parse() : nullptr;

@@ -119,7 +119,8 @@ void Writer::write_sequence(const Sequence& sequence) {
       out_ += "<generator object>";
       return;
     case SequenceKind::range:
-      out_ += sequence.spelling;
+      out_ += "range(" + std::to_string(sequence.bounds.start) + ", " + std::to_string(sequence.bounds.stop);
+      out_ += sequence.bounds.step == 1 ? ")" : ", " + std::to_string(sequence.bounds.step) + ")";
       return;
     case SequenceKind::tuple:
       out_ += '(';
@@ -267,7 +268,7 @@ void JsonWriter::write_object(const Dict& dict, int level) {
   for (const auto& member : dict.entries()) members.push_back(&member);
   if (style_.sort_keys) {
     for (const auto* member : members) {
-      if (!member->first.text()) fail("tojson(sort_keys=true) is supported for text keys only");
+      if (!member->first.text()) fail("tojson(sort_keys=true) of keys other than texts is not supported");
     }
     std::stable_sort(members.begin(), members.end(),
                      [](const auto* a, const auto* b) { return *a->first.text() < *b->first.text(); });

@@ -68,7 +68,6 @@ Value last(Runtime& runtime, const Value& input, const Arguments& arguments) {
   if (const Sequence* sequence = input.sequence(); sequence && sequence->kind == SequenceKind::generator) {
     fail("'generator' object is not reversible");
   }
-  require_defined(input);
   if (const std::string* text = input.text(); text && !text->empty()) {
     const std::size_t size = code_point_before(*text, text->size()).size;
     return Value(std::string_view(*text).substr(text->size() - size));
@@ -91,7 +90,6 @@ Value reverse(Runtime& runtime, const Value& input, const Arguments& arguments) 
     for (auto it = all.rbegin(); it != all.rend(); ++it) out += *it;
     return Value(std::move(out));
   }
-  require_defined(input);
   std::vector<Value> items = iterate(runtime, input)->items;
   std::reverse(items.begin(), items.end());
   // An iterator in Python, but a list where the input cannot be walked backwards.

@@ -37,7 +37,8 @@ bool is_undefined(const Value& v) { return v.is_undefined(); }
 bool is_none(const Value& v) { return v.is_none(); }
 bool is_same_as_true(const Value& v) { return is_boolean(v) && is_true(v); }
 bool is_same_as_false(const Value& v) { return is_boolean(v) && !is_true(v); }
-bool is_callable(const Value& v) { return v.get<CallablePtr>() || v.get<const Macro*>(); }
+// Undefined can be called in Python, though all that this does is fail.
+bool is_callable(const Value& v) { return v.get<CallablePtr>() || v.get<const Macro*>() || v.is_undefined(); }
 bool is_escaped(const Value&) { return false; }  // autoescape is off, nothing is marked as safe
 
 // In Python: has a length and can be indexed, which is also so for texts, dicts and undefined.
@@ -78,6 +79,8 @@ bool is_in(Runtime& runtime, const Value& a, const Value& b) { return contains(r
 template <auto kFind>
 bool is_name_of(Runtime&, const Value& input, const Arguments& arguments) {
   bind("the test", arguments, {});
+  const bool is_list = input.sequence() && input.sequence()->kind == SequenceKind::list;
+  if (is_list || input.dict()) fail("the name of a filter or test is a text");
   return input.text() && kFind(*input.text()) != nullptr;
 }
 

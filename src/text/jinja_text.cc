@@ -24,7 +24,7 @@ std::vector<std::string_view> split_whitespace(std::string_view text, long most)
   text = strip(text, Side::left);
   while (!text.empty()) {
     if (most >= 0 && static_cast<long>(parts.size()) == most) {
-      parts.push_back(strip(text, Side::right));
+      parts.push_back(text);
       return parts;
     }
     std::size_t end = 0;
@@ -44,7 +44,7 @@ std::vector<std::string_view> split_whitespace_right(std::string_view text, long
   text = strip(text, Side::right);
   while (!text.empty()) {
     if (most >= 0 && static_cast<long>(parts.size()) == most) {
-      parts.push_back(strip(text, Side::left));
+      parts.push_back(text);
       break;
     }
     std::size_t begin = text.size();

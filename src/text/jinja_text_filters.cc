@@ -165,16 +165,16 @@ Value indent(Runtime& runtime, const Value& input, const Arguments& arguments) {
 
 Value truncate(Runtime& runtime, const Value& input, const Arguments& arguments) {
   const auto bound = bind("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  const std::string_view text = need_text(input, "truncate");
-  runtime.use_bytes(text.size());
   const std::int64_t most = integer_or(bound[0], "truncate", 255);
   const std::string end = bound[2] ? need_text(*bound[2], "truncate") : "...";
   const std::int64_t leeway = integer_or(bound[3], "truncate", 5);
   const auto end_length = static_cast<std::int64_t>(length(end));
   if (most < end_length) fail("truncate: the length is shorter than the end mark");
   if (leeway < 0) fail("truncate: the leeway is negative");
-  const auto size = static_cast<std::int64_t>(length(text));
-  if (size <= most || size - most <= leeway) return input;
+  const auto size = length_of(input);
+  if (size && (*size <= most || *size - most <= leeway)) return input;
+  const std::string_view text = need_text(input, "truncate");
+  runtime.use_bytes(text.size());
   std::string_view kept = text.substr(0, offset_of(text, static_cast<std::size_t>(most - end_length)));
   const bool kill_words = bound[1] && is_true(*bound[1]);
   if (!kill_words) kept = kept.substr(0, kept.rfind(' '));  // all of it where there is no space

@@ -32,6 +32,7 @@ std::size_t hash_key(const Value& key, bool inside_tuple = false) {
   if (const std::string* text = key.text()) return std::hash<std::string>{}(*text);
   if (as_key_number(key, number)) return std::hash<double>{}(number);
   if (key.is_none()) return 1;
+  if (key.is_undefined()) return 2;
   const Sequence* sequence = key.sequence();
   if (sequence && sequence->kind == SequenceKind::tuple && !inside_tuple) {
     std::size_t hash = 17;
@@ -39,6 +40,9 @@ std::size_t hash_key(const Value& key, bool inside_tuple = false) {
     return hash;
   }
   if (inside_tuple) fail("a tuple that holds " + quoted(type_name(key)) + " is not supported as a key");
+  if (sequence && sequence->kind != SequenceKind::list) {
+    fail("a key of type " + quoted(type_name(key)) + " is not supported");
+  }
   fail("unhashable type: " + quoted(type_name(key)));
 }
 
@@ -50,7 +54,7 @@ bool same_key(const Value& a, const Value& b) {
   double number_a = 0;
   double number_b = 0;
   if (as_key_number(a, number_a) && as_key_number(b, number_b)) return number_a == number_b;
-  if (a.is_none() && b.is_none()) return true;
+  if ((a.is_none() && b.is_none()) || (a.is_undefined() && b.is_undefined())) return true;
   if (a.sequence() && b.sequence()) {
     return std::equal(a.sequence()->items.begin(), a.sequence()->items.end(), b.sequence()->items.begin(),
                       b.sequence()->items.end(), same_key);
@@ -64,14 +68,14 @@ Value undefined(std::string why) {
   return Value(Undefined{std::make_shared<const std::string>(std::move(why))});
 }
 
-Value make_sequence(Runtime& runtime, SequenceKind kind, std::vector<Value> items, std::string spelling) {
+Value make_sequence(Runtime& runtime, SequenceKind kind, std::vector<Value> items, RangeBounds bounds) {
   runtime.use_bytes(sizeof(Sequence) + items.size() * sizeof(Value));
   auto sequence = std::make_shared<Sequence>();
   sequence->kind = kind;
   for (const Value& item : items) sequence->depth = std::max(sequence->depth, 1 + depth_of(item));
   checked_depth(sequence->depth);
   sequence->items = std::move(items);
-  sequence->spelling = std::move(spelling);
+  sequence->bounds = bounds;
   return Value(SequencePtr(std::move(sequence)));
 }
 

@@ -77,16 +77,23 @@ Value undefined(std::string why);
 // templates can see (a generator is always true, has no length and is used up), so they are told apart.
 enum class SequenceKind { list, tuple, range, dict_keys, dict_values, dict_items, generator };
 
+// range(start, stop, step), which prints as that and not as its items.
+struct RangeBounds {
+  std::int64_t start = 0;
+  std::int64_t stop = 0;
+  std::int64_t step = 1;
+};
+
 struct Sequence {
   SequenceKind kind = SequenceKind::list;
   std::vector<Value> items;
   int depth = 1;                 // 1 + the deepest item
-  std::string spelling;          // how a range prints
+  RangeBounds bounds;            // of a range
   mutable std::size_t next = 0;  // items that a generator has already given
 };
 
 // Charges the runtime for the items and checks the depth.
-Value make_sequence(Runtime& runtime, SequenceKind kind, std::vector<Value> items, std::string spelling = {});
+Value make_sequence(Runtime& runtime, SequenceKind kind, std::vector<Value> items, RangeBounds bounds = {});
 
 // Members in the order in which they were first set. Keys are as in Python: 1, 1.0 and true are one key.
 class Dict {
