@@ -7,7 +7,9 @@ from transformers import AutoModelForCausalLM
 from transformers.cache_utils import DynamicCache
 from transformers.utils import logging
 
-FP8 = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
+# By the names of kv_cache.dtype in `octet generate --json`.
+FORMATS = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2, "float16": torch.float16,
+           "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 @functools.cache
@@ -31,17 +33,14 @@ class StoredCache(DynamicCache):
 
 def through(dtype, scales=None):
     """x -> dequantise(quantise(x)), saturating, with [layer][kv head] scales (1.0 where there are none)."""
-    most = torch.finfo(FP8[dtype]).max
+    stored = FORMATS[dtype]
+    most = torch.finfo(stored).max
 
     def store(x, layer):  # [batch, kv_head, token, dim]
         scale = 1.0 if scales is None else torch.tensor(scales[layer]).reshape(1, -1, 1, 1)
-        return (x / scale).clamp(-most, most).to(FP8[dtype]).float() * scale
+        return (x / scale).clamp(-most, most).to(stored).float() * scale
 
     return store
-
-
-def through_bfloat16(x, layer):
-    return x.bfloat16().float()
 
 
 @torch.no_grad()
