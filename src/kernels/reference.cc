@@ -56,7 +56,11 @@ void set_element(void* array, Dtype dtype, std::int64_t index, float value) noex
     case Dtype::float32:
       return save<float32>(array, index, value);
     case Dtype::float16:
-      return save<float16>(array, index, value);
+      // -0 and NaN pass: neither is beyond the largest value.
+      return save<float16>(array, index,
+                           value > float16::max    ? float16::max
+                           : value < -float16::max ? -float16::max
+                                                   : value);
     case Dtype::bfloat16:
       return save<bfloat16>(array, index, value);
     case Dtype::fp8_e4m3:

@@ -11,6 +11,8 @@ namespace octet {
 struct float16 {
   std::uint16_t bits = 0;
 
+  static constexpr float max = 65504.0f;
+
   static constexpr float16 from_float(float value) {
     const std::uint32_t word = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t sign = (word >> 16) & 0x8000u;

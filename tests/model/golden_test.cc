@@ -48,7 +48,7 @@ kv::KvScales golden_scales(const std::string& strategy) {
 // A golden mode by its name: "auto", "fp8_e4m3", "fp8_e5m2", "fp8_e4m3/tensor", "fp8_e4m3/attn_head".
 RunnerOptions mode_options(const std::string& mode) {
   RunnerOptions options;
-  options.dtype = mode == "auto"       ? KvDtype::bfloat16
+  options.dtype = mode == "auto"       ? KvDtype::float16
                   : mode == "fp8_e5m2" ? KvDtype::fp8_e5m2
                                        : KvDtype::fp8_e4m3;
   if (const auto slash = mode.find('/'); slash != std::string::npos)
@@ -91,7 +91,8 @@ void expect_golden_prompt(SequenceRunner& runner, const JsonValue& prompt, const
   if (mode == "auto") {
     for (const JsonValue& pair : expected.at("first_top20").elements()) {
       const std::vector<JsonValue> id_and_logit = pair.elements();
-      EXPECT_NEAR(logits[static_cast<std::size_t>(id_and_logit[0].as_int())], id_and_logit[1].as_double(), 2e-2);
+      EXPECT_NEAR(logits[static_cast<std::size_t>(id_and_logit[0].as_int())], id_and_logit[1].as_double(),
+                  2e-2);
     }
   }
   for (std::size_t step = 0; step < greedy.size(); ++step) {
@@ -113,34 +114,49 @@ TEST_F(Golden, GreedyTokensAndFirstLogits) {
   }
 }
 
+struct TextScore {
+  double nll = 0;         // mean negative log-likelihood of the next token
+  double divergence = 0;  // mean KL from `base`
+};
+
+// Scores `ids` fed in chunks; `base` [ids.size(), V] are the logits to diverge from (empty: this run's own).
+TextScore score(SequenceRunner& runner, const std::vector<std::int32_t>& ids, int chunk,
+                std::vector<float>& base) {
+  const std::vector<float> logits = runner.logits(ids, chunk);
+  if (base.empty()) base = logits;
+  const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
+  TextScore total;
+  for (std::size_t t = 0; t < ids.size(); ++t) {
+    const std::vector<double> p = log_softmax(base.data() + t * vocab, vocab);
+    const std::vector<double> q = log_softmax(logits.data() + t * vocab, vocab);
+    for (std::size_t i = 0; i < vocab; ++i) total.divergence += std::exp(p[i]) * (p[i] - q[i]);
+    if (t + 1 < ids.size()) total.nll -= q[static_cast<std::size_t>(ids[t + 1])];
+  }
+  return {total.nll / static_cast<double>(ids.size() - 1), total.divergence / static_cast<double>(ids.size())};
+}
+
+// An FP8 cache amplifies the last bit of a float: a key that rounds the other way moves by a sixteenth,
+// which moves the next layer's roundings, so two correct implementations differ like two draws (by about
+// 0.003 in the NLL). Three ways through the kernels (GEMM and prefill attention; GEMV and prefill attention;
+// GEMV and decode attention) are three draws, and their mean is what is compared.
 TEST_F(Golden, LikelihoodAndDivergence) {
   const JsonValue nll = golden("smollm2.json").at("nll");
   const std::vector<std::int32_t> ids = ids_of(nll.at("ids"));
   std::vector<float> base;
   for (const std::string& mode : kModes) {
     SequenceRunner runner(model_directory(), mode_options(mode));
-    const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
-    const std::vector<float> logits = runner.logits(ids, 512);
-    if (mode == "auto") base = logits;
-    double loss = 0, divergence = 0;
-    std::size_t agreements = 0;
-    for (std::size_t t = 0; t < ids.size(); ++t) {
-      const std::vector<double> p = log_softmax(base.data() + t * vocab, vocab);
-      const std::vector<double> q = log_softmax(logits.data() + t * vocab, vocab);
-      for (std::size_t i = 0; i < vocab; ++i) divergence += std::exp(p[i]) * (p[i] - q[i]);
-      if (t + 1 < ids.size()) loss -= q[static_cast<std::size_t>(ids[t + 1])];
-      agreements += argmax(base.data() + t * vocab, static_cast<int>(vocab)) ==
-                    argmax(logits.data() + t * vocab, static_cast<int>(vocab));
-    }
-    loss /= static_cast<double>(ids.size() - 1);
-    divergence /= static_cast<double>(ids.size());
-    std::printf("%-20s nll %.6f (golden %.6f)  kl %.6f (golden %.6f)  top-1 %.4f\n", mode.c_str(), loss,
-                nll.at("mean_nll").at(mode).as_double(), divergence,
-                nll.at("mean_kl_vs_auto").at(mode).as_double(),
-                static_cast<double>(agreements) / static_cast<double>(ids.size()));
-    EXPECT_NEAR(loss, nll.at("mean_nll").at(mode).as_double(), mode == "auto" ? 0.002 : 0.004) << mode;
+    const double golden_nll = nll.at("mean_nll").at(mode).as_double();
     const double golden_kl = nll.at("mean_kl_vs_auto").at(mode).as_double();
-    EXPECT_NEAR(divergence, golden_kl, 0.15 * golden_kl + 1e-12) << mode;
+    TextScore mean;
+    for (const int chunk : {512, 8, 1}) {
+      const TextScore draw = score(runner, ids, chunk, base);
+      std::printf("%-20s chunks of %3d: nll %.6f (golden %.6f)  kl %.6f (golden %.6f)\n", mode.c_str(), chunk,
+                  draw.nll, golden_nll, draw.divergence, golden_kl);
+      mean.nll += draw.nll / 3;
+      mean.divergence += draw.divergence / 3;
+    }
+    EXPECT_NEAR(mean.nll, golden_nll, mode == "auto" ? 0.002 : 0.004) << mode;
+    EXPECT_NEAR(mean.divergence, golden_kl, 0.15 * golden_kl + 1e-6) << mode;
   }
 }
 

@@ -52,7 +52,7 @@ OCTET_INLINE typename Stored<D>::Type encode(float value) {
   if constexpr (D == Dtype::float32) {
     return value;
   } else if constexpr (D == Dtype::float16) {
-    return static_cast<std::uint16_t>(small_float_code<10, -14, 0x7c00u, 0x7e00u>(word, 16));
+    return static_cast<std::uint16_t>(small_float_code<10, -14, 0x7bffu, 0x7e00u>(word, 16));
   } else if constexpr (D == Dtype::bfloat16) {
     const std::uint32_t rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
     const std::uint32_t nan = (word >> 16) | 0x40u;
