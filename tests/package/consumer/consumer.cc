@@ -11,9 +11,8 @@ int main(int argc, char** argv) {
     octet::SamplingParams params;
     params.temperature = 0;
     params.max_tokens = 4;
-    for (const std::int32_t id : llm.generate("London is the capital of", params).outputs[0].token_ids) {
-      std::cout << id << '\n';
-    }
+    const octet::RequestOutput answer = llm.generate("London is the capital of", params);
+    for (const std::int32_t id : answer.outputs[0].token_ids) std::cout << id << '\n';
     std::cout << llm.kv_cache_stats().dtype << '\n';
   } catch (const octet::Error& error) {
     std::cout << "error " << static_cast<int>(error.code()) << '\n' << error.context() << '\n';
