@@ -15,7 +15,7 @@ namespace {
 // enough that a single sequence keeps many threads busy.
 constexpr int kDecodePiece = 512;
 // Query rows (positions times the heads of a group) that one prefill piece aims at.
-constexpr int kPrefillRows = 96;
+constexpr int kPrefillRows = 192;
 
 const std::int32_t* block_table(const Step& step, int seq) {
   return step.plan->block_tables.data() + static_cast<std::int64_t>(seq) * step.plan->max_blocks;
