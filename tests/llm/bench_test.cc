@@ -1,0 +1,84 @@
+#include <gtest/gtest.h>
+#include <octet/bench.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "llm/tiny_llm.h"
+
+namespace octet {
+namespace {
+
+struct BenchModel {
+  tests::ScratchFolder folder;
+  BenchOptions options;
+  BenchModel() {
+    options.model = tests::write_tiny_llm(folder.path());
+    options.depths = {0, 40, 100};
+    options.prefill_tokens = 20;
+    options.decode_tokens = 5;
+    options.runs = 2;
+    options.threads = 2;
+  }
+};
+
+TEST(Bench, MeasuresEveryDepthOfEveryDtype) {
+  BenchModel bench;
+  std::size_t calls = 0;
+  const BenchResult result = run_benchmark(bench.options, [&](const BenchResult& so_far) {
+    EXPECT_EQ(so_far.rows.size(), calls++);
+    return true;
+  });
+  ASSERT_EQ(result.rows.size(), 9u);
+  EXPECT_EQ(calls, 10u);
+  EXPECT_EQ(result.threads, 2);
+  EXPECT_GT(result.read_bandwidth, 1e8);
+  for (std::size_t i = 0; i < result.rows.size(); ++i) {
+    const BenchRow& row = result.rows[i];
+    EXPECT_EQ(row.kv_cache_dtype, bench.options.kv_cache_dtypes[i / 3]);
+    EXPECT_EQ(row.depth, bench.options.depths[i % 3]);
+    for (const BenchRate& rate : {row.prefill, row.decode}) {
+      EXPECT_GT(rate.least, 0);
+      EXPECT_LE(rate.least, rate.median);
+      EXPECT_LE(rate.median, rate.most);
+    }
+    // The mean of depth + 1 … depth + 5 tokens of cache.
+    EXPECT_EQ(row.decode_bytes, result.weight_bytes + row.bytes_per_token * (row.depth + 3));
+  }
+  EXPECT_EQ(result.rows[0].dtype, "float32");
+  EXPECT_EQ(result.rows[3].dtype, "fp8_e4m3");
+  EXPECT_EQ(result.rows[6].dtype, "fp8_e5m2");
+}
+
+TEST(Bench, LeavesOutWhatIsZeroAndEndsWhereToldTo) {
+  BenchModel bench;
+  bench.options.prefill_tokens = 0;
+  const BenchResult result =
+      run_benchmark(bench.options, [](const BenchResult& so_far) { return so_far.rows.size() < 2; });
+  ASSERT_EQ(result.rows.size(), 2u);
+  EXPECT_EQ(result.rows[0].prefill.median, 0);
+  EXPECT_GT(result.rows[0].decode.median, 0);
+}
+
+TEST(Bench, RefusesBadOptionsBeforeMeasuring) {
+  const auto refused = [](auto change) {
+    BenchModel bench;
+    change(bench.options);
+    const Error error = tests::error_of([&] {
+      run_benchmark(bench.options, [](const BenchResult&) -> bool { throw std::logic_error("measured"); });
+    });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    return error.context();
+  };
+  EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {}; }), "depths");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {-1}; }), "depths");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {240}; }), "depths");  // 240 + 20 of 256
+  EXPECT_EQ(refused([](BenchOptions& o) { o.kv_cache_dtypes = {}; }), "kv_cache_dtypes");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.kv_cache_dtypes = {"auto", "int8"}; }), "kv_cache_dtype");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.runs = 0; }), "runs");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.prefill_tokens = -1; }), "prefill_tokens");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.decode_tokens = -1; }), "decode_tokens");
+}
+
+}  // namespace
+}  // namespace octet

@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+#include <octet/inspect.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "llm/tiny_llm.h"
+
+namespace octet {
+namespace {
+
+tests::TinyOptions with_scales(float last_v) {
+  tests::TinyOptions tiny;
+  tiny.bfloat16 = true;
+  for (int layer = 0; layer < 2; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".self_attn.";
+    tiny.extra_tensors.push_back({prefix + "k_scale", {1}, {0.5f}});
+    tiny.extra_tensors.push_back({prefix + "v_scale", {1}, {layer == 1 ? last_v : 0.25f}});
+  }
+  return tiny;
+}
+
+TEST(Inspect, DescribesShapesWeightsAndCosts) {
+  tests::ScratchFolder folder;
+  const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path()));
+  EXPECT_EQ(info.architecture, "LlamaForCausalLM");
+  EXPECT_EQ(info.num_layers, 2);
+  EXPECT_EQ(info.num_kv_heads, 2);
+  EXPECT_EQ(info.head_dim, 16);
+  EXPECT_EQ(info.vocab_size, tests::kTinyVocabSize);
+  EXPECT_EQ(info.dtype, "float32");
+  // 2 embeddings, the last norm, and for each layer q, k, v, o, two norms and three MLP matrices.
+  const std::int64_t per_layer = 32 * (64 + 32 + 32 + 64) + 2 * 32 + 3 * 32 * 64;
+  EXPECT_EQ(info.num_parameters, 2 * 264 * 32 + 32 + 2 * per_layer);
+  EXPECT_EQ(info.weight_bytes, 4 * info.num_parameters);
+  ASSERT_EQ(info.weight_dtypes.size(), 1u);
+  EXPECT_EQ(info.weight_dtypes[0].dtype, "F32");
+  ASSERT_EQ(info.cache_costs.size(), 3u);
+  EXPECT_EQ(info.cache_costs[0].dtype, "float32");
+  EXPECT_EQ(info.cache_costs[0].bytes_per_token, 2 * 2 * 2 * 16 * 4);
+  EXPECT_EQ(info.cache_costs[1].bytes_per_token, 2 * 2 * 2 * 16);
+  EXPECT_EQ(info.cache_costs[1].bytes_per_sequence, 256 * info.cache_costs[1].bytes_per_token);
+  EXPECT_EQ(info.tokenizer_error, "");
+  EXPECT_EQ(info.eos_token, "<|end|>");
+  EXPECT_EQ(info.eos_token_ids, (std::vector<std::int32_t>{256}));
+  EXPECT_TRUE(info.has_chat_template);
+}
+
+TEST(Inspect, SaysWhichLayersLackScales) {
+  tests::ScratchFolder folder;
+  const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path()));
+  EXPECT_TRUE(info.scales.empty());
+  EXPECT_EQ(info.scale_strategy, "none");
+  EXPECT_EQ(info.layers_without_k, (std::vector<int>{0, 1}));
+  EXPECT_EQ(info.layers_without_v, (std::vector<int>{0, 1}));
+}
+
+TEST(Inspect, ListsTheScalesThatItFinds) {
+  tests::ScratchFolder folder;
+  const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path(), with_scales(0.125f)));
+  EXPECT_EQ(info.scale_error, "");
+  EXPECT_EQ(info.scale_strategy, "tensor");
+  ASSERT_EQ(info.scales.size(), 4u);
+  EXPECT_TRUE(info.layers_without_k.empty());
+  std::vector<float> values;
+  for (const KvScaleInfo& scale : info.scales) {
+    EXPECT_TRUE(scale.used);
+    values.insert(values.end(), scale.values.begin(), scale.values.end());
+  }
+  EXPECT_EQ(std::count(values.begin(), values.end(), 0.125f), 1);
+}
+
+TEST(Inspect, ReportsBadScalesInsteadOfFailing) {
+  tests::ScratchFolder folder;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path(), with_scales(nan)));
+  EXPECT_NE(info.scale_error.find("model.layers.1.self_attn.v_scale"), std::string::npos) << info.scale_error;
+}
+
+TEST(Inspect, ReportsABadTokenizerInsteadOfFailing) {
+  tests::ScratchFolder folder;
+  const std::string model = tests::write_tiny_llm(folder.path());
+  tests::tiny::write_file(folder.path() / "tokenizer.json", "{");
+  EXPECT_NE(inspect_checkpoint(model).tokenizer_error.find("tokenizer.json"), std::string::npos);
+}
+
+TEST(Inspect, FailsWhereThereIsNoCheckpoint) {
+  tests::ScratchFolder folder;
+  EXPECT_EQ(tests::error_of([&] { inspect_checkpoint(folder.path().string()); }).code(), ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace octet
