@@ -177,7 +177,9 @@ TEST(Llm, LogprobsGiveTheChosenOneFirstThenTheLikeliest) {
     for (std::size_t k = 1; k < row.size(); ++k) {
       rank += rank + 1 == row[0].rank ? 2 : 1;
       EXPECT_EQ(row[k].rank, rank);
-      if (k > 1) EXPECT_LE(row[k].logprob, row[k - 1].logprob);
+      if (k > 1) {
+        EXPECT_LE(row[k].logprob, row[k - 1].logprob);
+      }
     }
     sum += row[0].logprob;
   }
