@@ -125,15 +125,15 @@ class Generation {
     const std::string* stop_string = nullptr;
     // The token that ended the text is not part of it, unless asked for: vLLM's rule.
     if (!stopped_by_token || params_.include_stop_str_in_output) stop_string = stream.add(token.token_id);
+    if (stop_string == nullptr && token.finish_reason != engine::FinishReason::none)
+      stop_string = stream.finish();
     if (stopped_by_token) {
-      stream.finish();
       end(token.request, index, "stop", stop_reason(token.token_id));
     } else if (stop_string != nullptr) {
       setup_.engine->cancel(token.request);
       end(token.request, index, "stop", *stop_string);
     } else if (token.finish_reason != engine::FinishReason::none) {
       OCTET_CHECK(token.finish_reason == engine::FinishReason::length);
-      stream.finish();
       end(token.request, index, "length", "");
     } else {
       deliver(index);

@@ -15,9 +15,12 @@ const std::string* TextStream::add(std::int32_t id) {
   return cut_at_stop_string(old_size);
 }
 
-void TextStream::finish() {
-  if (!complete_) text_ += detokenizer_.finish();
+const std::string* TextStream::finish() {
+  if (complete_) return nullptr;
+  const std::size_t old_size = text_.size();
+  text_ += detokenizer_.finish();
   complete_ = true;
+  return num_tokens_ > params_.min_tokens ? cut_at_stop_string(old_size) : nullptr;
 }
 
 // Looks for stop strings that end behind `old_size`: whatever ended before was looked at already, or came

@@ -24,7 +24,8 @@ class TextStream {
   const std::string* add(std::int32_t id);
 
   // The sequence ended otherwise: releases what was held back; an incomplete character becomes U+FFFD.
-  void finish();
+  // Returns the stop string that this completed, if any, as add() does.
+  const std::string* finish();
 
   // The text that became certain since the last call.
   std::string take_new_text();
