@@ -151,6 +151,13 @@ void Bpe::join(std::vector<Symbol>& symbols) const {
   }
 }
 
+std::size_t Bpe::part_end(std::string_view word) const {
+  if (!mark_begins_parts_) return word.size();
+  std::size_t position = 0;
+  while (word.substr(position).starts_with(kSpaceMark)) position += kSpaceMark.size();
+  return std::min(word.find(kSpaceMark, position), word.size());
+}
+
 void Bpe::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
   if (word.empty()) return;
   if (ignore_merges_) {

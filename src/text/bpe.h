@@ -15,6 +15,9 @@
 
 namespace octet::text {
 
+// What SentencePiece writes for a space.
+inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
 // Ids are dense in every published vocabulary (the largest has some 260,000); an id beyond this is a corrupt
 // file, and would make tables by id enormous.
 inline constexpr std::int64_t kMaxTokenId = (std::int64_t{1} << 22) - 1;
@@ -51,6 +54,11 @@ class Bpe {
   // Appends the tokens of one word. Requires valid UTF-8.
   // Throws Error{invalid_file} where it takes an unk_token that the vocabulary lacks.
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
+
+  // Where the first part of `word` ends that is encoded by itself: the word's end, or, where no merge joins
+  // across it, before a "▁" (SentencePiece's space) that follows another character. Models of that kind take a
+  // whole text as one word; its parts are cheaper and come back.
+  std::size_t part_end(std::string_view word) const;
 
   std::optional<std::int32_t> find(std::string_view token) const;
   // By id; null where no token has it.
@@ -90,6 +98,7 @@ class Bpe {
   bool fuse_unk_ = false;
   bool byte_fallback_ = false;
   bool ignore_merges_ = false;
+  bool mark_begins_parts_ = false;
 };
 
 }  // namespace octet::text

@@ -65,6 +65,8 @@ void Bpe::add_merge(const std::string& left, const std::string& right, std::uint
   };
   const std::int32_t left_id = known(left);
   const std::int32_t right_id = known(right);
+  // A merge of "…x" with "▁…" would join across the beginning of a part.
+  if (right.starts_with(kSpaceMark) && !left.ends_with(kSpaceMark)) mark_begins_parts_ = false;
   if (right.size() < prefix_.size()) {
     bad_merge(merges, index, "\"" + right + "\" is shorter than continuing_subword_prefix");
   }
@@ -74,6 +76,7 @@ void Bpe::add_merge(const std::string& left, const std::string& right, std::uint
 void Bpe::read_merges(const JsonField& merges) {
   if (!merges.is_array()) merges.expected("an array");
   merges_.reserve(merges.raw().size());
+  mark_begins_parts_ = find(kSpaceMark) && prefix_.empty() && suffix_.empty() && !ignore_merges_;
   std::uint32_t rank = 0;
   for (std::size_t index = 0; index < merges.raw().size(); ++index) {
     const nlohmann::json& merge = merges.raw()[index];
@@ -128,6 +131,7 @@ Bpe Bpe::parse(const JsonField& model) {
   if (const auto unk = model.find("unk_token")) {
     bpe.unk_token_ = unk->string();
     bpe.unk_id_ = bpe.find(*bpe.unk_token_);
+    if (bpe.unk_token_->ends_with(kSpaceMark)) bpe.mark_begins_parts_ = false;
   }
   return bpe;
 }

@@ -94,16 +94,16 @@ constexpr std::string_view kHexDigits = "0-9A-Fa-f";
 // for a \w that is not in brackets.
 constexpr std::string_view kLatin1Words = "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
 
-// Alphabetic characters of Unicode 15 and 16 that are not letters, and lower-case ones that are not Ll.
-constexpr std::string_view kNewAlphabeticMarks =
-    "\\x{897}\\x{CF3}\\x{10D69}\\x{10EFC}\\x{11241}\\x{113B8}-\\x{113C0}\\x{113C2}\\x{113C5}\\x{113C7}-\\x{"
-    "113CA}"
+// What Unicode 15 and 16 made alphabetic beside letters, and lower-case beside Ll.
+constexpr std::string_view kNewAlphabetic =
+    "\\x{363}-\\x{36F}\\x{897}\\x{C04}\\x{CF3}\\x{F82}\\x{F83}\\x{1DD3}-\\x{1DE6}\\x{10D69}\\x{10EFC}"
+    "\\x{11080}\\x{11081}\\x{11241}\\x{113B8}-\\x{113C0}\\x{113C2}\\x{113C5}\\x{113C7}-\\x{113CA}"
     "\\x{113CC}\\x{113CD}\\x{11F00}\\x{11F01}\\x{11F03}\\x{11F34}-\\x{11F3A}\\x{11F3E}-\\x{11F40}"
     "\\x{1611E}-\\x{1612E}\\x{1E08F}";
-constexpr std::string_view kNewLowercaseModifiers = "\\x{1E030}-\\x{1E06D}";
+constexpr std::string_view kNewLowercase = "\\x{10FC}\\x{A7F2}-\\x{A7F4}\\x{AB69}\\x{1E030}-\\x{1E06D}";
 
 std::string alphabetic_members() {
-  return "\\p{Alphabetic}" + category_members("L") + std::string(kNewAlphabeticMarks);
+  return "\\p{Alphabetic}" + category_members("L") + std::string(kNewAlphabetic);
 }
 
 std::optional<std::string> posix_members(std::string_view name, bool alone) {
@@ -112,7 +112,7 @@ std::optional<std::string> posix_members(std::string_view name, bool alone) {
   if (name == "blank") return "\\x{9}" + category_members("Zs");
   if (name == "cntrl") return "\\p{Cc}";
   if (name == "digit") return category_members("Nd");
-  if (name == "lower") return "\\p{Lowercase}" + category_members("Ll") + std::string(kNewLowercaseModifiers);
+  if (name == "lower") return "\\p{Lowercase}" + category_members("Ll") + std::string(kNewLowercase);
   if (name == "upper") return "\\p{Uppercase}" + category_members("Lu");
   if (name == "punct") return category_members("P") + category_members("S");
   if (name == "space" || name == "whitespace") return std::string(kWhiteSpace);

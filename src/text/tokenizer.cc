@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -46,11 +47,15 @@ void encode_words(const TokenizerParts& parts, std::string_view text, bool at_st
   words.words.push_back({0, text.size(), at_start});
   parts.pre_tokenizer.apply(words);
   for (const Words::Word& word : words.words) {
-    const std::string_view content = words.text(word);
-    if (cache.find(content, ids)) continue;
-    const std::size_t before = ids.size();
-    parts.bpe.encode(content, ids);
-    cache.insert(content, std::span(ids).subspan(before));
+    std::string_view rest = words.text(word);
+    while (!rest.empty()) {
+      const std::string_view part = rest.substr(0, parts.bpe.part_end(rest));
+      rest.remove_prefix(part.size());
+      if (cache.find(part, ids)) continue;
+      const std::size_t before = ids.size();
+      parts.bpe.encode(part, ids);
+      cache.insert(part, std::span(ids).subspan(before));
+    }
   }
 }
 

@@ -72,6 +72,19 @@ TEST(BpeTest, SuffixAndPrefix) {
   EXPECT_EQ(tokens_of(parse(document), "ab"), Words{"ab"});
 }
 
+// Models after SentencePiece take a text as one word, and are encoded part by part where that is the same.
+TEST(BpeTest, PartsOfAWordAreJoinedAsTheWholeIs) {
+  const std::vector<std::string> tokens = {"▁", "a", "b", "▁▁", "▁a", "ab", "b▁", "b▁a"};
+  const auto separate = small_document(tokens, {"▁ ▁", "▁ a", "a b"});
+  EXPECT_EQ(tokens_of(parse(separate), "ab▁▁▁a▁b"), (Words{"ab", "▁▁", "▁a", "▁", "b"}));
+  // "b▁" joins across where a part would begin.
+  const auto across = small_document(tokens, {"b ▁", "b▁ a", "▁ a"});
+  EXPECT_EQ(tokens_of(parse(across), "ab▁a▁a"), (Words{"a", "b▁a", "▁a"}));
+  auto whole = small_document({"a", "▁", "a▁a"});
+  whole["model"]["ignore_merges"] = true;
+  EXPECT_EQ(tokens_of(parse(whole), "a▁a"), Words{"a▁a"});
+}
+
 TEST(BpeTest, CorruptModelsAreErrors) {
   const auto expect = [](const nlohmann::json& document, const std::string& part) {
     const Error error = parse_error(document);

@@ -30,20 +30,25 @@ DEEPSEEK = [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
             r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+"
             r"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
 # Constructs that Ruby's syntax and PCRE2's read differently.
-REGEXES = [r"\w+", r"\W+", r"[^\w]", r"\p{Word}", r"[+-\x{2d}\d]", r"\b", r"\h+", r"\H", r"(?m).+", r".+", r"^.", r".$", r"\p{Han}+", r"\p{Greek}", r"\P{L}+",
-           r"\p{^L}+", r"[\w-]+", r"[\s-]", r"[^\S\n]+", r"[[:punct:]]", r"[[:alpha:]]+", r"[[:alnum:]_]+",
-           r"[[:upper:]][[:lower:]]*", r"[[:space:]]", r"\d{2}+", r"\d{,2}", r"a{2}?", r"a{", r"x?+y", r"a(?i)b|c",
-           r"(?<=a)\S", r"(?<!\s)b", r"(a|b)\1", r"\R", r"", r"a*", r"\x41|\x{e9}|é", r"[\p{L}\p{Nd}]+",
-           r"\p{Letter}+", r"\p{Alpha}+", r"(?>a+)b?", r"(?<word>\w)\k<word>", r"\v", r"[\]\[]", r"[]a]", r"\s+$",
-           r"(?=[A-Z])", r"\S+\s?", r"[^\p{L}\s]+", r"\p{Uppercase_Letter}", r"[\h]+"]
+REGEXES = [
+    r"\w+", r"\W+", r"[^\w]", r"\p{Word}", r"[+-\x{2d}\d]", r"\b", r"\h+", r"\H", r"(?m).+", r".+", r"^.",
+    r".$", r"\p{Han}+", r"\p{Greek}", r"\P{L}+", r"\p{^L}+", r"[\w-]+", r"[\s-]", r"[^\S\n]+", r"[[:punct:]]",
+    r"[[:alpha:]]+", r"[[:alnum:]_]+", r"[[:upper:]][[:lower:]]*", r"[[:space:]]", r"\d{2}+", r"\d{,2}",
+    r"a{2}?", r"a{", r"x?+y", r"a(?i)b|c", r"(?<=a)\S", r"(?<!\s)b", r"(a|b)\1", r"\R", r"", r"a*",
+    r"\x41|\x{e9}|é", r"[\p{L}\p{Nd}]+", r"\p{Letter}+", r"\p{Alpha}+", r"(?>a+)b?", r"(?<word>\w)\k<word>",
+    r"\v", r"[\]\[]", r"[]a]", r"\s+$", r"(?=[A-Z])", r"\S+\s?", r"[^\p{L}\s]+", r"\p{Uppercase_Letter}",
+    r"[\h]+",
+]
 
-FRAGMENTS = ["the", " quick", " Hello", "WORLD", "It's", " we'll", "I'VE", "don't", "123", " 45", "6789012", "3.14", "\n",
-             "\n\n", "\r\n", "\t", "  ", "    ", " ", "\u00a0", "\u2003", "\u3000", "\u180e", "\u0085", "\u200b", "\x0b",
-             "\u2028", "é", "e\u0301", "ﬁ", "Å", "Å", "가", "각", "日本語", "漢字", "Привет", "مرحبا",
-             "नमस्ते", "👩‍👩‍👧‍👦", "🏳️‍🌈", "😀", "İ", "ß", "ſ", "'ſ", "½", "²", "Ⅷ", "①", "٣", "_", "__x", "x_y", "$", "€", "...",
-             "—", "“q”", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<mask>", "[TOOL]", "word", " <s> ", "<unk>", "▁", "▁▁",
-             "<0x41>", "\x00", "\x7f", "\ufffd", "\ufeff", "\U0001d400", "\U00020000", "\U000e0041", "\U0010ffff", "a",
-             "aa", "abab", "XyZ", "camelCase", "def f(x):", "    return x", "http://a.b/c?d=e&f", "{}", "\\n"]
+FRAGMENTS = [
+    "the", " quick", " Hello", "WORLD", "It's", " we'll", "I'VE", "don't", "123", " 45", "6789012", "3.14",
+    "\n", "\n\n", "\r\n", "\t", "  ", "    ", " ", "\u00a0", "\u2003", "\u3000", "\u180e", "\u0085", "\u200b",
+    "\x0b", "\u2028", "é", "e\u0301", "ﬁ", "Å", "Å", "가", "각", "日本語", "漢字", "Привет", "مرحبا", "नमस्ते",
+    "👩‍👩‍👧‍👦", "🏳️‍🌈", "😀", "İ", "ß", "ſ", "'ſ", "½", "²", "Ⅷ", "①", "٣", "_", "__x", "x_y", "$", "€", "...",
+    "—", "“q”", "<|im_start|>", "<|im_end|>", "<s>", "</s>", "<mask>", "[TOOL]", "word", " <s> ", "<unk>", "▁",
+    "▁▁", "<0x41>", "\x00", "\x7f", "\ufffd", "\ufeff", "\U0001d400", "\U00020000", "\U000e0041", "\U0010ffff",
+    "a", "aa", "abab", "XyZ", "camelCase", "def f(x):", "    return x", "http://a.b/c?d=e&f", "{}", "\\n",
+]
 ASSIGNED_LATELY = [0x897, 0x1C89, 0x10D40, 0x10D50, 0x11F02, 0x1E4F0, 0x31350, 0x323AF, 0x1FADF, 0x16D40, 0x1CCF0]
 
 
@@ -110,8 +115,10 @@ def trained(texts, byte_level, pre_tokenizer=None, normalizer=None, decoder=None
     return described
 
 
-def llama2(texts, metaspace_scheme=None, legacy_merges=False):
+def llama2(texts, metaspace_scheme=None, legacy_merges=False, trained_on_words=False):
     def change(described):
+        if trained_on_words:  # as SentencePiece does: no merge joins across a space
+            described["pre_tokenizer"] = None
         model = described["model"]
         names = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)]
         shift = len(names)
@@ -136,6 +143,7 @@ def llama2(texts, metaspace_scheme=None, legacy_merges=False):
         return trained(texts, pre_tokenizer=pre_tokenizers.Metaspace(**metaspace), decoder=decoders.Sequence(
             [decoders.ByteFallback(), decoders.Metaspace(**metaspace)]), **common)
     return trained(texts, normalizer=normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+                   pre_tokenizer=pre_tokenizers.Metaspace() if trained_on_words else None,
                    decoder=decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                               decoders.Strip(" ", 1, 0)]), **common)
 
@@ -185,6 +193,7 @@ def tokenizers_of_every_kind(texts):
         yield f"split string {behavior}", trained(
             texts, True, byte_level_after(pre_tokenizers.Split("a", behavior), pre_tokenizers.Punctuation(behavior))), True
     yield "llama2", llama2(texts), True
+    yield "llama2 trained on words", llama2(texts, trained_on_words=True), True
     yield "llama2 legacy merges", llama2(texts, legacy_merges=True), True
     for scheme in ["always", "first", "never"]:
         yield f"metaspace {scheme}", llama2(texts, scheme), True
