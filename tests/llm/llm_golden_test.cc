@@ -74,7 +74,7 @@ void write_calibrated(const fs::path& folder, const std::string& strategy) {
   std::string config = checkpoint.config().dump();
   config.pop_back();
   config +=
-      ",\"quantization_config\":" + golden("calibration.json").at("quantization_config").at(strategy).dump();
+      ",\"quantization_config\":" + golden("calibration.json").at("quantization_config").dump();
   tests::tiny::write_file(folder / "config.json", config + "}");
 }
 
@@ -93,7 +93,7 @@ int expect_golden_tokens(const std::vector<std::int32_t>& got, const JsonValue& 
 }
 
 void expect_golden_answers(LLM& llm, const std::string& mode) {
-  const SamplingParams params{.temperature = 0, .max_tokens = 32};
+  const SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 32};
   const double margin_limit = mode == "auto" ? 0.05 : 0.5;
   int agreed = 0, all = 0;
   for (const JsonValue& prompt : golden("smollm2.json").at("prompts").elements()) {
@@ -149,15 +149,18 @@ TEST_F(LlmGolden, ACalibratedCheckpointIsTakenAtItsWord) {
   }
 }
 
-TEST_F(LlmGolden, BatchedIsAsAlone) {
-  LLM llm({.model = model_directory().string(), .kv_cache_dtype = "fp8"});
-  const SamplingParams params{.temperature = 0, .max_tokens = 24};
+// A batch multiplies more rows at once than a prompt alone, which moves the last bits of a float: as far from
+// the reference as one prompt alone may be, no further.
+TEST_F(LlmGolden, ABatchGivesTheReferencesTokensToo) {
+  LLM llm({.model = model_directory().string()});
+  const SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 32};
+  const std::vector<JsonValue> expected = golden("smollm2.json").at("prompts").elements();
   std::vector<Prompt> prompts;
-  for (const JsonValue& prompt : golden("smollm2.json").at("prompts").elements())
-    prompts.emplace_back(ids_of(prompt.at("ids")));
+  for (const JsonValue& prompt : expected) prompts.emplace_back(ids_of(prompt.at("ids")));
   const auto together = llm.generate(prompts, params);
   for (std::size_t i = 0; i < prompts.size(); ++i)
-    EXPECT_EQ(together[i].outputs[0].token_ids, llm.generate(prompts[i], params).outputs[0].token_ids) << i;
+    expect_golden_tokens(together[i].outputs[0].token_ids, expected[i].at("modes").at("auto"), 0.05,
+                         "batched " + std::to_string(i));
 }
 
 }  // namespace

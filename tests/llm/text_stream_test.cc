@@ -41,7 +41,7 @@ Streamed stream(const std::vector<std::int32_t>& ids, const SamplingParams& para
     ++result.tokens;
     if (stop != nullptr) break;
   }
-  if (stop == nullptr) text.finish();
+  if (stop == nullptr) stop = text.finish();
   take();
   result.text = text.text();
   result.stopped_by = stop == nullptr ? "" : *stop;

@@ -21,8 +21,14 @@ void gemv_tile(const GemvArgs& args, int row, int token) {
   for (int r = 0; r < R; ++r)
     for (int m = 0; m < M; ++m) sums[r][m] = V::zero();
 
+  // A row is too short a stream for the hardware to run ahead in, so each step asks for as many bytes of the
+  // next R rows, which lie right behind, as it reads of these.
+  constexpr int step_bytes = R * V::width * static_cast<int>(size);
+  const std::byte* ahead = w + R * row_bytes;
   int c = 0;
   for (; c + V::width <= args.cols; c += V::width) {
+    for (int i = 0; i < step_bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
+    ahead += step_bytes;
     V weights[R];
     for (int r = 0; r < R; ++r) weights[r] = V::template load_exact<D>(w + r * row_bytes + c * size);
     for (int m = 0; m < M; ++m) {
