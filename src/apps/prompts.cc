@@ -4,24 +4,35 @@
 #include <cmath>
 #include <fstream>
 #include <iostream>
-#include <iterator>
-#include <sstream>
 
 namespace octet::apps {
 
+namespace {
+
+// Everything until the end. istream::read turns what goes wrong below it (a folder opens, but does not read)
+// into bad(), which stream iterators let through as another exception.
+std::string read_all(std::istream& stream, const std::string& name) {
+  std::string text;
+  char buffer[1 << 16];
+  do {
+    stream.read(buffer, sizeof buffer);
+    text.append(buffer, static_cast<std::size_t>(stream.gcount()));
+  } while (stream);
+  if (stream.bad()) throw Error(ErrorCode::io, "cannot read", name);
+  return text;
+}
+
+}  // namespace
+
 std::string read_prompt_file(const std::string& path) {
-  std::ostringstream text;
+  std::string prompt;
   if (path == "-") {
-    text << std::string(std::istreambuf_iterator<char>(std::cin), {});
-    if (std::cin.bad()) throw Error(ErrorCode::io, "cannot read", "standard input");
+    prompt = read_all(std::cin, "standard input");
   } else {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw Error(ErrorCode::not_found, "cannot open the prompt file", path);
-    text << std::string(std::istreambuf_iterator<char>(file), {});
-    // A directory opens, but does not read.
-    if (file.bad()) throw Error(ErrorCode::io, "cannot read the prompt file", path);
+    prompt = read_all(file, path);
   }
-  std::string prompt = text.str();
   if (prompt.ends_with('\n')) prompt.pop_back();
   return prompt;
 }
