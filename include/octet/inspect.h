@@ -61,7 +61,7 @@ struct CheckpointInfo {
 
   std::string quant_method;              // "compressed-tensors"; empty where there is none
   std::string quantization_config;       // its JSON text, compact; empty where there is none
-  std::string requested_kv_cache_dtype;  // what `auto` takes because of it; empty = the model's dtype
+  std::string requested_kv_cache_dtype;  // what `auto` takes because of it; empty = nothing asked for
 
   std::string scale_strategy;            // "tensor", "attn_head", or "none" where there are no scales
   std::vector<KvScaleInfo> scales;       // in layer order

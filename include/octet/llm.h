@@ -24,8 +24,8 @@ namespace octet {
 // How to load; vLLM's names. Every field has an initializer, so that -Wextra accepts designated ones.
 struct LLMOptions {
   std::string model = {};  // a checkpoint directory
-  std::string kv_cache_dtype =
-      "auto";  // auto | fp8 | fp8_e4m3 | fp8_e5m2 | float16 | bfloat16; fp8 is fp8_e4m3
+  // auto | fp8 | fp8_e4m3 | fp8_e5m2 | float16 | bfloat16; fp8 is fp8_e4m3; see docs/kv-cache.md for auto
+  std::string kv_cache_dtype = "auto";
   std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
   int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
   std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least

@@ -8,7 +8,9 @@
 
 namespace octet::apps {
 
-// One JSON object a prompt a line; docs/cli.md lists the members.
+// One JSON object a prompt a line: index, prompt, prompt_token_ids, text, token_ids, finish_reason ("stop",
+// "length", "abort"), stop_reason (a string or null), cumulative_logprob and logprobs (null where not asked
+// for; [token] of {token_id, logprob, rank, decoded_token}), timings (seconds), kv_cache.
 void write_json_answers(std::ostream& out, const std::vector<RequestOutput>& outputs, const LLM& llm);
 
 // The whole answers in order, with headings where there are several, and the log-probabilities behind each

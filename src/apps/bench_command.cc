@@ -110,10 +110,10 @@ Command add_bench_command(CLI::App& program) {
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_option("--kv-cache-dtype", options.kv_cache_dtypes,
-                  "auto, fp8, fp8_e4m3, fp8_e5m2 [auto,fp8_e4m3,fp8_e5m2]")
+                  "auto, fp8, fp8_e4m3, fp8_e5m2, float16, bfloat16 [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16"}));
   app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
   app->add_option("--decode", options.decode_tokens, "Tokens to decode and time, 0 = none [64]");
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");

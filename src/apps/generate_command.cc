@@ -53,9 +53,9 @@ CLI::Option* repeatable(CLI::Option* option) { return option->allow_extra_args(f
 void add_model_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("MODEL_DIR", flags.options.model, "Hugging Face checkpoint directory")->required();
   app.add_option("--kv-cache-dtype", flags.options.kv_cache_dtype,
-                 "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3 or "
-                 "fp8_e5m2")
-      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2"}));
+                 "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
+                 "float16 or bfloat16")
+      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16"}));
   app.add_option("--max-model-len", flags.options.max_model_len,
                  "Tokens of prompt and answer together [the model's max_position_embeddings]");
   app.add_option("--block-size", flags.options.block_size,

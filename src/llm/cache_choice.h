@@ -20,8 +20,8 @@ struct CacheChoice {
   std::vector<std::string> notices;  // what a person should know about the choice
 };
 
-// Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for, else the model's dtype), fp8,
-// fp8_e4m3 or fp8_e5m2. Throws Error{invalid_argument} for any other value.
+// Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for; else float16, or float32 for a float32
+// model), fp8, fp8_e4m3, fp8_e5m2, float16 or bfloat16. Throws Error{invalid_argument} for any other value.
 CacheChoice choose_cache(const std::string& kv_cache_dtype, const model::ModelConfig& config,
                          const model::KvScaleReport& report);
 

@@ -54,6 +54,15 @@ void write_scale_shard(const fs::path& path, const std::string& strategy, std::s
   tests::tiny::write_file(path, file.finish());
 }
 
+// As llm-compressor writes it; the golden one was made per head, and per tensor differs in that word alone.
+std::string quantization_config(const std::string& strategy) {
+  std::string text = golden("calibration.json").at("quantization_config").dump();
+  const std::string from = "\"strategy\":\"attn_head\"";
+  for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; ++at)
+    text.replace(at, from.size(), "\"strategy\":\"" + strategy + "\"");
+  return text;
+}
+
 // The model as a calibrated checkpoint: the same weights, the scales in a second shard, and the
 // quantization_config that asks for an FP8 cache.
 void write_calibrated(const fs::path& folder, const std::string& strategy) {
@@ -73,8 +82,7 @@ void write_calibrated(const fs::path& folder, const std::string& strategy) {
                           R"({"metadata":{},"weight_map":{)" + weight_map + "}}");
   std::string config = checkpoint.config().dump();
   config.pop_back();
-  config +=
-      ",\"quantization_config\":" + golden("calibration.json").at("quantization_config").dump();
+  config += ",\"quantization_config\":" + quantization_config(strategy);
   tests::tiny::write_file(folder / "config.json", config + "}");
 }
 
