@@ -38,6 +38,7 @@ struct Chunk {
   CacheTile tiles[kChunk / 8];
   CacheTile ahead[kChunk / 8];  // the next chunk's tiles; where it has none, this chunk's
   int num_tiles;
+  int tile;   // positions a tile: k_tile
   int begin;  // the positions of the chunk that count, from its first tile's first slot
   int end;
 };
@@ -61,6 +62,7 @@ struct TileWalk {
     const std::int64_t k_size = static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
     const std::int64_t v_size = static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
     chunk.num_tiles = 0;
+    chunk.tile = kv.k_tile;
     chunk.begin = args.begin > position ? args.begin - position : 0;
     chunk.end = args.end - position < kChunk ? args.end - position : kChunk;
     for (int first = 0; first < chunk.end; first += kv.k_tile) {
@@ -162,7 +164,7 @@ void score_chunk(const Chunk& chunk, const float* q, int head_dim, float* scores
 }
 
 // out[h][dims] += sum over the chunk's positions of weights[h][p] * v[p], for H heads and G * 16 dims.
-template <class V, int Tile, Dtype D, int H, int G>
+template <class V, Dtype D, int H, int G>
 OCTET_INLINE void add_values(const Chunk& chunk, const float* weights, int head_dim, int dim, float* out) {
   constexpr int vecs = 16 / V::width;
   constexpr int slots = kSteps / G;
@@ -180,11 +182,11 @@ OCTET_INLINE void add_values(const Chunk& chunk, const float* weights, int head_
   };
   for (int t = 0; t < chunk.num_tiles; ++t) {
     int p = t == 0 ? chunk.begin : 0;
-    const int last = chunk.end - t * Tile < Tile ? chunk.end - t * Tile : Tile;
+    const int last = chunk.end - t * chunk.tile < chunk.tile ? chunk.end - t * chunk.tile : chunk.tile;
     const std::byte* v = chunk.tiles[t].v + p * row + dim * size;
-    const float* weight = weights + t * Tile + p;
+    const float* weight = weights + t * chunk.tile + p;
     // The blocks of steps of all passes over the dims share the next tile's bytes among them.
-    const std::byte* ahead = chunk.ahead[t].v + dim / (16 * G) * (Tile / slots) * block_bytes;
+    const std::byte* ahead = chunk.ahead[t].v + dim / (16 * G) * (chunk.tile / slots) * block_bytes;
     for (; p + slots <= last; p += slots, v += slots * row, weight += slots) {
       const Staged<V, D> staged(v, row, G);
       prefetch<block_bytes>(ahead);
@@ -208,14 +210,15 @@ OCTET_INLINE void add_values(const Chunk& chunk, const float* weights, int head_
       for (int j = 0; j < vecs; ++j) sums[h][g][j].store(out + h * head_dim + dim + g * 16 + j * V::width);
 }
 
-template <class V, int Tile, Dtype D, int H>
+template <class V, Dtype D, int H>
 void value_chunk(const Chunk& chunk, const float* weights, int head_dim, float* out) {
   constexpr int vecs = 16 / V::width;
   constexpr int groups = H * vecs >= 6 ? 1 : H * vecs >= 3 ? 2 : 4;
   int dim = 0;
   for (; dim + groups * 16 <= head_dim; dim += groups * 16)
-    add_values<V, Tile, D, H, groups>(chunk, weights, head_dim, dim, out);
-  for (; dim < head_dim; dim += 16) add_values<V, Tile, D, H, 1>(chunk, weights, head_dim, dim, out);
+    add_values<V, D, H, groups>(chunk, weights, head_dim, dim, out);
+  if constexpr (groups > 1)
+    for (; dim < head_dim; dim += 16) add_values<V, D, H, 1>(chunk, weights, head_dim, dim, out);
 }
 
 using ScoreChunk = void (*)(const Chunk&, const float* q, int head_dim, float* scores);
@@ -228,10 +231,10 @@ template <class V, int Tile, Dtype D>
 inline constexpr ScoreChunk kScoreChunk[kHeadTile] = {score_chunk<V, Tile, D, 1>, score_chunk<V, Tile, D, 2>,
                                                       score_chunk<V, Tile, D, 3>, score_chunk<V, Tile, D, 4>,
                                                       score_chunk<V, Tile, D, 5>, score_chunk<V, Tile, D, 6>};
-template <class V, int Tile, Dtype D>
-inline constexpr ValueChunk kValueChunk[kHeadTile] = {value_chunk<V, Tile, D, 1>, value_chunk<V, Tile, D, 2>,
-                                                      value_chunk<V, Tile, D, 3>, value_chunk<V, Tile, D, 4>,
-                                                      value_chunk<V, Tile, D, 5>, value_chunk<V, Tile, D, 6>};
+template <class V, Dtype D>
+inline constexpr ValueChunk kValueChunk[kHeadTile] = {value_chunk<V, D, 1>, value_chunk<V, D, 2>,
+                                                      value_chunk<V, D, 3>, value_chunk<V, D, 4>,
+                                                      value_chunk<V, D, 5>, value_chunk<V, D, 6>};
 
 template <class V, int Tile>
 const ScoreChunk* score_functions(Dtype dtype) {
@@ -250,19 +253,19 @@ const ScoreChunk* score_functions(Dtype dtype) {
   return nullptr;
 }
 
-template <class V, int Tile>
+template <class V>
 const ValueChunk* value_functions(Dtype dtype) {
   switch (dtype) {
     case Dtype::float32:
-      return kValueChunk<V, Tile, Dtype::float32>;
+      return kValueChunk<V, Dtype::float32>;
     case Dtype::float16:
-      return kValueChunk<V, Tile, Dtype::float16>;
+      return kValueChunk<V, Dtype::float16>;
     case Dtype::bfloat16:
-      return kValueChunk<V, Tile, Dtype::bfloat16>;
+      return kValueChunk<V, Dtype::bfloat16>;
     case Dtype::fp8_e4m3:
-      return kValueChunk<V, Tile, Dtype::fp8_e4m3>;
+      return kValueChunk<V, Dtype::fp8_e4m3>;
     case Dtype::fp8_e5m2:
-      return kValueChunk<V, Tile, Dtype::fp8_e5m2>;
+      return kValueChunk<V, Dtype::fp8_e5m2>;
   }
   return nullptr;
 }
@@ -316,7 +319,7 @@ void decode_tiles(const DecodeAttentionArgs& args) {
   const KvView& kv = *args.kv;
   const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * raw_factor(kv.k_dtype);
   const ScoreChunk* score = score_functions<V, Tile>(kv.k_dtype);
-  const ValueChunk* value = value_functions<V, Tile>(kv.v_dtype);
+  const ValueChunk* value = value_functions<V>(kv.v_dtype);
   const int head_tiles = (args.group + kHeadTile - 1) / kHeadTile;
   alignas(64) float scores[kMaxGroup * kChunk];
   for (int g = 0; g < args.group; ++g) {
