@@ -14,19 +14,20 @@ namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
+void check_count(const std::string& what, int expected, std::size_t found) {
+  if (found == static_cast<std::size_t>(expected)) return;
+  throw Error(ErrorCode::invalid_argument,
+              "expected " + std::to_string(expected) + ", found " + std::to_string(found), "number of " + what);
+}
+
+void check_scales(const KvLayout& layout, const LayerScales& scales) {
+  check_count("k scales in a layer", layout.num_kv_heads, scales.k.size());
+  check_count("v scales in a layer", layout.num_kv_heads, scales.v.size());
+}
+
 void check_scales(const KvLayout& layout, const KvScales& scales) {
-  const auto refuse = [](const std::string& what, std::size_t expected, std::size_t found) {
-    throw Error(ErrorCode::invalid_argument,
-                "expected " + std::to_string(expected) + ", found " + std::to_string(found),
-                "number of " + what);
-  };
-  if (scales.layers.size() != static_cast<std::size_t>(layout.num_layers))
-    refuse("layers with KV scales", static_cast<std::size_t>(layout.num_layers), scales.layers.size());
-  const auto heads = static_cast<std::size_t>(layout.num_kv_heads);
-  for (const LayerScales& layer : scales.layers) {
-    if (layer.k.size() != heads) refuse("k scales in a layer", heads, layer.k.size());
-    if (layer.v.size() != heads) refuse("v scales in a layer", heads, layer.v.size());
-  }
+  check_count("layers with KV scales", layout.num_layers, scales.layers.size());
+  for (const LayerScales& layer : scales.layers) check_scales(layout, layer);
 }
 
 // Anonymous memory, aligned to huge pages; null where the system refuses. Pages come when first written.
@@ -78,6 +79,15 @@ KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
 
 KvCache::~KvCache() {
   if (memory_ != nullptr) munmap(memory_, mapped_bytes_);
+}
+
+void KvCache::set_scales(int layer, LayerScales scales) {
+  check_scales(layout_, scales);
+  const auto index = static_cast<std::size_t>(layer);
+  OCTET_CHECK(index < scales_.layers.size());
+  scales_.layers[index] = std::move(scales);
+  views_[index].k_scale = scales_.layers[index].k.data();
+  views_[index].v_scale = scales_.layers[index].v.data();
 }
 
 std::int64_t KvCache::total_bytes() const { return layout_.bytes_per_block() * pool_.num_blocks(); }

@@ -24,6 +24,9 @@ class KvCache {
 
   const KvLayout& layout() const { return layout_; }
   const KvScales& scales() const { return scales_; }
+  // Replaces the scales of one layer: nothing that was written there under others is read rightly afterwards,
+  // so nothing may have been. Throws Error{invalid_argument} for a wrong number of scales.
+  void set_scales(int layer, LayerScales scales);
   BlockPool& pool() { return pool_; }
   const BlockPool& pool() const { return pool_; }
   std::int64_t total_bytes() const;

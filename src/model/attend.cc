@@ -130,6 +130,10 @@ void attend(Step& step, int layer, const float* qkv, float* out) {
     step.pool.run(step.merge_items.size(), merge);
   else
     for (std::size_t i = 0; i < step.merge_items.size(); ++i) merge(i, 0);
+  if (step.observer != nullptr)
+    step.observer->observe_output(
+        layer, {out, static_cast<std::int64_t>(step.config.num_heads) * step.config.head_dim, step.num_tokens(),
+                step.config.num_heads, step.config.head_dim});
 }
 
 }  // namespace octet::model

@@ -67,6 +67,8 @@ std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   return impl_->project(plan, hidden);
 }
 
+void Model::set_observer(AttentionObserver* observer) { impl_->step.observer = observer; }
+
 void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
   const auto tokens = plan.token_ids.size();
   OCTET_CHECK(tokens > 0 && plan.num_tokens() <= max_batched_tokens);

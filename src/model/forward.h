@@ -8,6 +8,7 @@
 #include "files/checkpoint.h"
 #include "kernels/kernel_table.h"
 #include "kv/kv_cache.h"
+#include "model/attention_observer.h"
 #include "model/batch_plan.h"
 #include "model/config.h"
 
@@ -30,6 +31,9 @@ class Model {
   // logits [logits_rows.size(), vocab_size], valid until the next call. Requires num_tokens() <=
   // max_batched_tokens and every slot and block inside the cache.
   std::span<float> forward(const BatchPlan& plan, kv::KvCache& cache);
+
+  // `observer` watches every later step, until null is set. Not owned.
+  void set_observer(AttentionObserver* observer);
 
  private:
   struct Impl;

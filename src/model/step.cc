@@ -84,15 +84,30 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
   const int kv_width = c.num_kv_heads * c.head_dim;
   const int row_width = q_width + 2 * kv_width;
   const kernels::KvView& view = step.cache->view(layer);
-  for_each_token(step, step.num_tokens(), row_width, [&](int t) {
-    float* q = qkv + static_cast<std::int64_t>(t) * row_width;
+  const auto rotate = [&](int t) {
     const std::int64_t angles = static_cast<std::int64_t>(t) * (c.head_dim / 2);
     // q and k stand side by side, so one call turns all their heads.
-    step.table.rope(q, step.workspace.cos.data() + angles, step.workspace.sin.data() + angles,
-                    c.num_heads + c.num_kv_heads, c.head_dim);
-    step.table.store_kv(
-        {q + q_width, q + q_width + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
-  });
+    step.table.rope(qkv + static_cast<std::int64_t>(t) * row_width, step.workspace.cos.data() + angles,
+                    step.workspace.sin.data() + angles, c.num_heads + c.num_kv_heads, c.head_dim);
+  };
+  const auto store = [&](int t) {
+    const float* k = qkv + static_cast<std::int64_t>(t) * row_width + q_width;
+    step.table.store_kv({k, k + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
+  };
+  const int tokens = step.num_tokens();
+  if (step.observer == nullptr) {
+    for_each_token(step, tokens, row_width, [&](int t) {
+      rotate(t);
+      store(t);
+    });
+    return;
+  }
+  // The observer may set the layer's scales from what it sees, so nothing is stored before.
+  for_each_token(step, tokens, row_width, rotate);
+  step.observer->observe_qkv(layer, {qkv, row_width, tokens, c.num_heads, c.head_dim},
+                             {qkv + q_width, row_width, tokens, c.num_kv_heads, c.head_dim},
+                             {qkv + q_width + kv_width, row_width, tokens, c.num_kv_heads, c.head_dim});
+  for_each_token(step, tokens, row_width, store);
 }
 
 void silu_mul(Step& step, float* gate_up) {

@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 #include "kernels/kernel_table.h"
 #include "kv/kv_cache.h"
+#include "model/attention_observer.h"
 #include "model/batch_plan.h"
 #include "model/config.h"
 #include "model/weights.h"
@@ -69,6 +70,7 @@ struct Step {
   Workspace& workspace;
   const BatchPlan* plan = nullptr;
   kv::KvCache* cache = nullptr;
+  AttentionObserver* observer = nullptr;  // or nobody watches
   // Attention's pieces, the same for every layer: planned once a step.
   std::vector<DecodeItem> decode_items{};
   std::vector<MergeItem> merge_items{};
@@ -95,7 +97,8 @@ struct Product {
 void multiply(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
               int num_tokens);
 
-// Rotates q and k of the fused rows qkv [T, (H + 2K) * d] and writes k and v into the cache.
+// Rotates q and k of the fused rows qkv [T, (H + 2K) * d], shows them to the observer, and writes k and v into
+// the cache.
 void rotate_and_store(Step& step, int layer, float* qkv);
 
 // out [T, H * d] = attention of q in the fused rows over the cache of `layer`.

@@ -198,5 +198,56 @@ TEST(Forward, ABatchGivesWhatEachSequenceGivesAlone) {
   for (std::size_t s = 0; s < ids.size(); ++s) EXPECT_EQ(done[s], ids[s].size());
 }
 
+// Sets each layer's scales from the first step's own keys and values: what warm-up does.
+class ScaleSetter : public model::AttentionObserver {
+ public:
+  explicit ScaleSetter(kv::KvCache& cache) : cache_(cache) {}
+
+  void observe_qkv(int layer, const model::HeadRows& q, const model::HeadRows& k,
+                   const model::HeadRows& v) override {
+    EXPECT_EQ(q.num_tokens, 20);
+    EXPECT_EQ(k.num_heads, cache_.layout().num_kv_heads);
+    cache_.set_scales(layer, {scales(k), scales(v), {}});
+    ++layers_seen;
+  }
+  void observe_output(int, const model::HeadRows& out) override {
+    for (int i = 0; i < out.num_heads * out.head_dim; ++i) EXPECT_TRUE(std::isfinite(out.data[i]));
+    ++outputs_seen;
+  }
+  int layers_seen = 0;
+  int outputs_seen = 0;
+
+ private:
+  static std::vector<float> scales(const model::HeadRows& rows) {
+    std::vector<float> absmax(static_cast<std::size_t>(rows.num_heads), 0.0f);
+    for (int t = 0; t < rows.num_tokens; ++t)
+      for (int i = 0; i < rows.num_heads * rows.head_dim; ++i) {
+        float& largest = absmax[static_cast<std::size_t>(i / rows.head_dim)];
+        largest = std::max(largest, std::abs(rows.data[t * rows.stride + i]) / 448.0f);
+      }
+    return absmax;
+  }
+  kv::KvCache& cache_;
+};
+
+TEST(Forward, AnObserverMaySetTheScalesThatItsOwnStepIsStoredWith) {
+  const std::string directory = tiny_directory("observer", {});
+  RunnerOptions options;
+  options.dtype = KvDtype::fp8_e4m3;
+  SequenceRunner observed(directory, options);
+  const auto ids = random_ids(20, observed.config().vocab_size, 3);
+  ScaleSetter setter(observed.cache());
+  observed.model().set_observer(&setter);
+  const std::vector<float> found = observed.logits(ids, 20);
+  EXPECT_EQ(setter.layers_seen, observed.config().num_layers);
+  EXPECT_EQ(setter.outputs_seen, observed.config().num_layers);
+
+  // The same scales from the start, and nobody watching: the same bits.
+  options.scales = observed.cache().scales();
+  EXPECT_NE(options.scales.fingerprint(),
+            kv::KvScales::ones(observed.config().num_layers, observed.config().num_kv_heads).fingerprint());
+  EXPECT_EQ(SequenceRunner(directory, options).logits(ids, 20), found);
+}
+
 }  // namespace
 }  // namespace octet::tests

@@ -40,6 +40,7 @@ class SequenceRunner {
 
   const model::ModelConfig& config() const { return model_.config(); }
   kv::KvCache& cache() { return cache_; }
+  model::Model& model() { return model_; }
 
   struct Chunk {
     RunnerSequence* sequence;
