@@ -1,0 +1,90 @@
+#include "calibrate/range_observer.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+#include "numeric/fp8.h"
+
+namespace octet::calibrate {
+
+namespace {
+
+constexpr std::uint32_t kMagnitude = 0x7fffffffu;
+
+std::string number_text(float value) {
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+void check(const std::vector<float>& ranges, std::size_t layer, const char* which) {
+  for (std::size_t head = 0; head < ranges.size(); ++head) {
+    if (std::isfinite(ranges[head]) && ranges[head] > 0) continue;
+    throw Error(
+        ErrorCode::invalid_argument, "expected a positive finite number, found " + number_text(ranges[head]),
+        "layer " + std::to_string(layer) + ": the largest |" + which + "| of head " + std::to_string(head));
+  }
+}
+
+std::vector<float> to_scales(std::vector<float> ranges, kv::ScaleStrategy strategy, std::size_t layer,
+                             const char* which) {
+  if (strategy == kv::ScaleStrategy::tensor && !ranges.empty()) {
+    // A head that is zero throughout has no scale of its own, but the layer's serves it. NaN must not be lost
+    // in a comparison, so the bits are compared, in which it is the largest.
+    std::uint32_t most = 0;
+    for (const float range : ranges) most = std::max(most, std::bit_cast<std::uint32_t>(range) & kMagnitude);
+    ranges.assign(ranges.size(), std::bit_cast<float>(most));
+  }
+  check(ranges, layer, which);
+  for (float& range : ranges) range /= fp8_e4m3::max;
+  return ranges;
+}
+
+}  // namespace
+
+kv::KvScales scales_from_ranges(const std::vector<LayerRanges>& layers, kv::ScaleStrategy strategy,
+                                Targets targets) {
+  kv::KvScales scales;
+  scales.strategy = strategy;
+  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+    kv::LayerScales& to = scales.layers.emplace_back();
+    to.k = to_scales(layers[layer].k, strategy, layer, "k");
+    to.v = to_scales(layers[layer].v, strategy, layer, "v");
+    if (targets.q) to.q = to_scales(layers[layer].q, strategy, layer, "q");
+  }
+  return scales;
+}
+
+void widen(std::vector<float>& ranges, const model::HeadRows& rows) {
+  for (int head = 0; head < rows.num_heads; ++head) {
+    // As integers, magnitudes have the order of the floats, and NaN is above all: the loop needs no test for
+    // it.
+    std::uint32_t most = std::bit_cast<std::uint32_t>(ranges[static_cast<std::size_t>(head)]);
+    for (int token = 0; token < rows.num_tokens; ++token) {
+      const float* row = rows.data + token * rows.stride + static_cast<std::int64_t>(head) * rows.head_dim;
+      for (int i = 0; i < rows.head_dim; ++i)
+        most = std::max(most, std::bit_cast<std::uint32_t>(row[i]) & kMagnitude);
+    }
+    ranges[static_cast<std::size_t>(head)] = std::bit_cast<float>(most);
+  }
+}
+
+RangeObserver::RangeObserver(const model::ModelConfig& config) {
+  const std::vector<float> heads(static_cast<std::size_t>(config.num_heads), 0.0f);
+  const std::vector<float> kv_heads(static_cast<std::size_t>(config.num_kv_heads), 0.0f);
+  layers_.assign(static_cast<std::size_t>(config.num_layers), {heads, kv_heads, kv_heads});
+}
+
+void RangeObserver::observe_qkv(int layer, const model::HeadRows& q, const model::HeadRows& k,
+                                const model::HeadRows& v) {
+  LayerRanges& ranges = layers_[static_cast<std::size_t>(layer)];
+  widen(ranges.q, q);
+  widen(ranges.k, k);
+  widen(ranges.v, v);
+}
+
+}  // namespace octet::calibrate
