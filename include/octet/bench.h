@@ -18,6 +18,9 @@ struct BenchOptions {
   std::string model;                          // a checkpoint directory
   std::vector<int> depths = {0, 2048, 7000};  // tokens cached before what is timed
   std::vector<std::string> kv_cache_dtypes = {"auto", "fp8_e4m3", "fp8_e5m2"};
+  std::string kv_cache_dtype_k;  // as LLMOptions has them, for every row
+  std::string kv_cache_dtype_v;
+  std::vector<std::string> kv_cache_dtype_skip_layers;
   int prefill_tokens = 512;  // timed in chunks of at most 512; 0 = do not measure prefill
   int decode_tokens = 64;    // timed one by one; 0 = do not measure decode
   int runs = 3;              // repetitions of each figure

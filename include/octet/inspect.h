@@ -5,6 +5,7 @@
 #pragma once
 
 #include <octet/error.h>
+#include <octet/kv_cache_options.h>
 
 #include <cstdint>
 #include <string>
@@ -31,7 +32,7 @@ struct WeightDtypeInfo {
 
 // What a KV cache of one element type takes.
 struct KvCacheCost {
-  std::string kv_cache_dtype;           // the flag's value: "auto", "fp8_e4m3", "fp8_e5m2"
+  std::string kv_cache_dtype;           // the flag's value: "auto", "fp8_e4m3", …
   std::string dtype;                    // as stored
   std::int64_t bytes_per_token = 0;     // K and V of all layers
   std::int64_t bytes_per_sequence = 0;  // at max_position_embeddings tokens
@@ -63,13 +64,15 @@ struct CheckpointInfo {
   std::string quantization_config;       // its JSON text, compact; empty where there is none
   std::string requested_kv_cache_dtype;  // what `auto` takes because of it; empty = nothing asked for
 
-  std::string scale_strategy;            // "tensor", "attn_head", or "none" where there are no scales
-  std::vector<KvScaleInfo> scales;       // in layer order
-  std::vector<int> layers_without_k;     // layers with no usable k scale (all, where none were found)
-  std::vector<int> layers_without_v;     // the same for v
-  std::string scale_error;               // why loading the model would fail over its scales; else empty
-  std::vector<std::string> warnings;     // one line each
-  std::vector<KvCacheCost> cache_costs;  // auto, fp8_e4m3, fp8_e5m2
+  std::string scale_strategy;         // "tensor", "attn_head", or "none" where there are no scales
+  std::vector<KvScaleInfo> scales;    // in layer order
+  std::vector<int> layers_without_k;  // layers with no usable k scale (all, where none were found)
+  std::vector<int> layers_without_v;  // the same for v
+  std::string scale_error;            // why loading the model would fail over its scales; else empty
+  std::vector<std::string> warnings;  // one line each
+  // Of every kv_cache_dtype that stores differently, with the layers skipped and the keys or values apart as
+  // asked; "auto" is the first.
+  std::vector<KvCacheCost> cache_costs;
 
   int tokenizer_vocab_size = 0;  // the largest id + 1, added tokens included
   std::string bos_token;         // empty where there is none
@@ -79,9 +82,12 @@ struct CheckpointInfo {
   std::string tokenizer_error;  // why the tokenizer or chat template cannot be used; else empty
 };
 
-// Describes the checkpoint in `directory`.
-// Throws Error: not_found, invalid_file, unsupported (an architecture or a value that Octet does not run).
-// Bad scales and a bad tokenizer are reported in the result instead, as they are what one looks for here.
-OCTET_EXPORT CheckpointInfo inspect_checkpoint(const std::string& directory);
+// Describes the checkpoint in `directory`. Of `cache`, everything but kv_cache_dtype counts: the costs are
+// given for each of those.
+// Throws Error: not_found, invalid_file, unsupported (an architecture or a value that Octet does not run),
+// invalid_argument (in `cache`). Bad scales and a bad tokenizer are reported in the result instead, as they
+// are what one looks for here.
+OCTET_EXPORT CheckpointInfo inspect_checkpoint(const std::string& directory,
+                                               const KvCacheDtypeOptions& cache = {});
 
 }  // namespace octet

@@ -9,9 +9,27 @@
 
 namespace octet {
 
+// How keys and values are to be stored; the fields of LLMOptions of the same names.
+struct KvCacheDtypeOptions {
+  std::string kv_cache_dtype = "auto";  // one of kv_cache_dtype_names()
+  std::string kv_cache_dtype_k = {};    // for the keys alone; empty = kv_cache_dtype
+  std::string kv_cache_dtype_v = {};    // for the values alone; empty = kv_cache_dtype
+  // Layers that are stored as `auto` would without a quantization_config, in 16 bits: indices from 0, or
+  // "sliding_window" for the layers that attend to a window only.
+  std::vector<std::string> kv_cache_dtype_skip_layers = {};
+};
+
+// The values that kv_cache_dtype may have: "auto", "fp8", …
+OCTET_EXPORT const std::vector<std::string>& kv_cache_dtype_names();
+
 // How much memory the KV cache takes and what it holds. All figures are exact.
 struct KvCacheStats {
-  std::string dtype;                 // as stored: "bfloat16", "float16", "float32", "fp8_e4m3", "fp8_e5m2"
+  // As stored: "bfloat16", "float16", "float32", "fp8_e4m3", "fp8_e5m2"; where keys and values differ
+  // "k float16, v fp8_e4m3"; where layers differ "fp8_e4m3 (28 layers), float16 (2 layers)".
+  std::string dtype;
+  std::string k_dtype;               // of the keys, but in skip_layers
+  std::string v_dtype;               // of the values, but in skip_layers
+  std::vector<int> skip_layers;      // those that kv_cache_dtype_skip_layers left in 16 bits, rising
   std::int64_t bytes_per_token = 0;  // K and V, all layers, without block rounding
   std::int64_t block_size = 0;       // tokens a block
   std::int64_t num_blocks = 0;       // in the pool

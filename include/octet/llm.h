@@ -26,6 +26,9 @@ struct LLMOptions {
   std::string model = {};  // a checkpoint directory
   // auto | fp8 | fp8_e4m3 | fp8_e5m2 | float16 | bfloat16; fp8 is fp8_e4m3; see docs/kv-cache.md for auto
   std::string kv_cache_dtype = "auto";
+  std::string kv_cache_dtype_k = {};                         // for the keys alone; empty = kv_cache_dtype
+  std::string kv_cache_dtype_v = {};                         // for the values alone; empty = kv_cache_dtype
+  std::vector<std::string> kv_cache_dtype_skip_layers = {};  // left in 16 bits: indices, or "sliding_window"
   std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
   int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
   std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least

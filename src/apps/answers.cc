@@ -101,6 +101,9 @@ void write_json_answers(std::ostream& out, const std::vector<RequestOutput>& out
     line["logprobs"] = with_logprobs ? logprobs_json(completion) : Json(nullptr);
     line["timings"] = {{"first_token", output.timings.first_token}, {"finished", output.timings.finished}};
     line["kv_cache"] = {{"dtype", cache.dtype},
+                        {"k_dtype", cache.k_dtype},
+                        {"v_dtype", cache.v_dtype},
+                        {"skip_layers", cache.skip_layers},
                         {"bytes_per_token", cache.bytes_per_token},
                         {"capacity_tokens", cache.capacity_tokens},
                         {"scale_source", cache.scale_source},

@@ -1,5 +1,6 @@
 // octet bench: prefill and decode rates at several depths, beside the machine's memory bandwidth.
 #include <octet/bench.h>
+#include <octet/kv_cache_options.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/cache_flags.h"
 #include "apps/commands.h"
 #include "apps/interruption.h"
 
@@ -113,7 +115,9 @@ Command add_bench_command(CLI::App& program) {
                   "auto, fp8, fp8_e4m3, fp8_e5m2, float16, bfloat16 [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16"}));
+      ->check(CLI::IsMember(kv_cache_dtype_names()));
+  add_cache_dtype_flags(*app, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
+                        options.kv_cache_dtype_skip_layers);
   app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
   app->add_option("--decode", options.decode_tokens, "Tokens to decode and time, 0 = none [64]");
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");

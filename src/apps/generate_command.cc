@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "apps/answers.h"
+#include "apps/cache_flags.h"
 #include "apps/commands.h"
 #include "apps/interruption.h"
 #include "apps/prompts.h"
@@ -55,7 +56,9 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("--kv-cache-dtype", flags.options.kv_cache_dtype,
                  "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
                  "float16 or bfloat16")
-      ->check(CLI::IsMember({"auto", "fp8", "fp8_e4m3", "fp8_e5m2", "float16", "bfloat16"}));
+      ->check(CLI::IsMember(kv_cache_dtype_names()));
+  add_cache_dtype_flags(app, flags.options.kv_cache_dtype_k, flags.options.kv_cache_dtype_v,
+                        flags.options.kv_cache_dtype_skip_layers);
   app.add_option("--max-model-len", flags.options.max_model_len,
                  "Tokens of prompt and answer together [the model's max_position_embeddings]");
   app.add_option("--block-size", flags.options.block_size,

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/cache_flags.h"
 #include "apps/commands.h"
 
 namespace octet::apps {
@@ -18,6 +19,7 @@ using Json = nlohmann::ordered_json;
 
 struct InspectFlags {
   std::string model;
+  KvCacheDtypeOptions cache;
   bool json = false;
 };
 
@@ -179,7 +181,7 @@ void write_scales(std::ostream& out, const CheckpointInfo& info) {
 }
 
 int inspect(const InspectFlags& flags) {
-  const CheckpointInfo info = inspect_checkpoint(flags.model);
+  const CheckpointInfo info = inspect_checkpoint(flags.model, flags.cache);
   if (flags.json) {
     write_json(std::cout, info);
   } else {
@@ -203,6 +205,8 @@ Command add_inspect_command(CLI::App& program) {
   app->footer("Example:\n  octet inspect models/smollm2-135m-instruct");
   const auto flags = std::make_shared<InspectFlags>();
   app->add_option("MODEL_DIR", flags->model, "Hugging Face checkpoint directory")->required();
+  add_cache_dtype_flags(*app, flags->cache.kv_cache_dtype_k, flags->cache.kv_cache_dtype_v,
+                        flags->cache.kv_cache_dtype_skip_layers);
   app->add_flag("--json", flags->json, "As one JSON object");
   return {app, [flags] { return inspect(*flags); }};
 }

@@ -22,6 +22,11 @@ namespace octet::kernels {
 // where it is a multiple of that, else 1 (slot-major; only the reference kernels take it).
 constexpr int k_tile_slots(int block_size) { return block_size % 16 == 0 ? 16 : block_size % 8 == 0 ? 8 : 1; }
 
+// Bytes that one KV head has of one block, of K or of V.
+constexpr std::int64_t head_block_bytes(KvDtype dtype, int block_size, int head_dim) {
+  return static_cast<std::int64_t>(block_size) * head_dim * static_cast<std::int64_t>(dtype_bytes(dtype));
+}
+
 struct KvView {
   std::byte* k = nullptr;
   std::byte* v = nullptr;

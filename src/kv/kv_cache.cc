@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -26,8 +27,22 @@ void check_scales(const KvLayout& layout, const LayerScales& scales) {
 }
 
 void check_scales(const KvLayout& layout, const KvScales& scales) {
-  check_count("layers with KV scales", layout.num_layers, scales.layers.size());
+  check_count("layers with KV scales", layout.num_layers(), scales.layers.size());
   for (const LayerScales& layer : scales.layers) check_scales(layout, layer);
+}
+
+// A 16-bit layer among FP8 ones has scales too where the checkpoint has them for all; dividing by them could
+// only overflow.
+LayerScales scales_in_use(const LayerDtypes& dtypes, LayerScales scales) {
+  if (!takes_scale(dtypes.k)) std::fill(scales.k.begin(), scales.k.end(), 1.0f);
+  if (!takes_scale(dtypes.v)) std::fill(scales.v.begin(), scales.v.end(), 1.0f);
+  return scales;
+}
+
+KvScales scales_in_use(const KvLayout& layout, KvScales scales) {
+  for (std::size_t layer = 0; layer < scales.layers.size(); ++layer)
+    scales.layers[layer] = scales_in_use(layout.layers[layer], std::move(scales.layers[layer]));
+  return scales;
 }
 
 // Anonymous memory, aligned to huge pages; null where the system refuses. Pages come when first written.
@@ -42,8 +57,8 @@ std::byte* map_memory(std::size_t bytes) {
 }  // namespace
 
 KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
-    : layout_((layout.validate(), layout)),
-      scales_((check_scales(layout, scales), std::move(scales))),
+    : layout_((layout.validate(), std::move(layout))),
+      scales_((check_scales(layout_, scales), scales_in_use(layout_, std::move(scales)))),
       pool_(num_blocks) {
   const auto total = checked_mul<std::int64_t>(layout_.bytes_per_block(), num_blocks);
   const auto mapped = total ? checked_add<std::int64_t>(*total, kHugePage) : std::nullopt;
@@ -59,16 +74,17 @@ KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
 
   const auto misalignment = reinterpret_cast<std::uintptr_t>(memory_) % kHugePage;
   std::byte* cursor = memory_ + (misalignment == 0 ? 0 : kHugePage - misalignment);
-  for (const LayerScales& layer : scales_.layers) {
+  for (int layer = 0; layer < layout_.num_layers(); ++layer) {
+    const auto index = static_cast<std::size_t>(layer);
     kernels::KvView view;
     view.k = cursor;
-    cursor += layout_.k_block_bytes() * num_blocks;
+    cursor += layout_.k_block_bytes(layer) * num_blocks;
     view.v = cursor;
-    cursor += layout_.v_block_bytes() * num_blocks;
-    view.k_scale = layer.k.data();
-    view.v_scale = layer.v.data();
-    view.k_dtype = layout_.k_dtype;
-    view.v_dtype = layout_.v_dtype;
+    cursor += layout_.v_block_bytes(layer) * num_blocks;
+    view.k_scale = scales_.layers[index].k.data();
+    view.v_scale = scales_.layers[index].v.data();
+    view.k_dtype = layout_.layers[index].k;
+    view.v_dtype = layout_.layers[index].v;
     view.num_kv_heads = layout_.num_kv_heads;
     view.head_dim = layout_.head_dim;
     view.block_size = layout_.block_size;
@@ -85,7 +101,7 @@ void KvCache::set_scales(int layer, LayerScales scales) {
   check_scales(layout_, scales);
   const auto index = static_cast<std::size_t>(layer);
   OCTET_CHECK(index < scales_.layers.size());
-  scales_.layers[index] = std::move(scales);
+  scales_.layers[index] = scales_in_use(layout_.layers[index], std::move(scales));
   views_[index].k_scale = scales_.layers[index].k.data();
   views_[index].v_scale = scales_.layers[index].v.data();
 }

@@ -15,7 +15,8 @@ namespace octet::kv {
 
 class KvCache {
  public:
-  // Reserves num_blocks blocks (touched lazily, on huge pages where the system grants them).
+  // Reserves num_blocks blocks (touched lazily, on huge pages where the system grants them). Scales are for
+  // the dtypes that take them (takes_scale): keys and values of any other dtype are stored as they are.
   // Throws Error{out_of_memory} naming the bytes; invalid_argument where scales do not fit the layout.
   KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales);
   ~KvCache();

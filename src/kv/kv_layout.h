@@ -1,29 +1,48 @@
 // KvLayout: the arithmetic of the paged KV cache. See kernels/kv_view.h for the element order.
+//
+// Keys and values have a dtype each, and every layer its own two, so that layers which FP8 hurts most may stay
+// in 16 bits. A block is still one block: it holds the same tokens in all layers.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "numeric/dtype.h"
 
 namespace octet::kv {
 
+// How one layer's keys and values are stored.
+struct LayerDtypes {
+  KvDtype k = KvDtype::bfloat16;
+  KvDtype v = KvDtype::bfloat16;
+
+  bool operator==(const LayerDtypes&) const = default;
+};
+
 struct KvLayout {
-  int num_layers = 0;
+  std::vector<LayerDtypes> layers;  // [num_layers]
   int num_kv_heads = 0;
   int head_dim = 0;
   int block_size = 16;  // tokens
-  KvDtype k_dtype = KvDtype::bfloat16;
-  KvDtype v_dtype = KvDtype::bfloat16;
+
+  KvLayout() = default;
+  // The same dtypes in every layer.
+  KvLayout(int num_layers, int kv_heads, int head_size, int tokens_a_block, KvDtype k, KvDtype v);
 
   // Throws Error{invalid_argument} unless every number is positive, block_size is 8, 16, 32, 64 or 128.
   void validate() const;
 
-  std::int64_t k_block_bytes() const;  // K of one block of one layer
-  std::int64_t v_block_bytes() const;
+  int num_layers() const { return static_cast<int>(layers.size()); }
+  std::int64_t k_block_bytes(int layer) const;         // K of one block of one layer
+  std::int64_t v_block_bytes(int layer) const;         // V of the same
   std::int64_t bytes_per_token() const;                // K and V of all layers
   std::int64_t bytes_per_block() const;                // block_size * bytes_per_token
   std::int64_t blocks_for(std::int64_t tokens) const;  // rounded up
+
+  // For people: "fp8_e4m3", "k float16, v fp8_e4m3", "fp8_e4m3 (28 layers), float16 (2 layers)".
+  std::string describe_dtypes() const;
 };
 
 }  // namespace octet::kv

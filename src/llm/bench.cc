@@ -73,7 +73,7 @@ class SingleSequence {
     std::mt19937_64 generator(1);
     std::normal_distribution<float> normal;
     std::generate(numbers.begin(), numbers.end(), [&] { return normal(generator); });
-    for (int layer = 0; layer < layout.num_layers; ++layer) {
+    for (int layer = 0; layer < layout.num_layers(); ++layer) {
       for (int token = 0; token < tokens; ++token) {
         const float* k = numbers.data() + generator() % kSpare;
         const float* v = numbers.data() + generator() % kSpare;
@@ -115,7 +115,7 @@ class SingleSequence {
 BenchRow measure_depth(SingleSequence& sequence, const kv::KvLayout& layout, const BenchOptions& options,
                        int depth, std::int64_t weight_bytes) {
   BenchRow row;
-  row.dtype = dtype_name(layout.k_dtype);
+  row.dtype = layout.describe_dtypes();
   row.bytes_per_token = layout.bytes_per_token();
   row.depth = depth;
   const auto measure = [&](int tokens, int chunk) {
@@ -148,7 +148,9 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   const model::KvScaleReport report = model::load_kv_scales(*loaded.checkpoint, config);
   std::vector<llm::CacheChoice> choices;  // all of them first: a bad dtype is known before minutes go by
   for (const std::string& name : options.kv_cache_dtypes)
-    choices.push_back(llm::choose_cache(name, config, report));
+    choices.push_back(llm::choose_cache(
+        {name, options.kv_cache_dtype_k, options.kv_cache_dtype_v, options.kv_cache_dtype_skip_layers}, config,
+        report));
 
   BenchResult result;
   result.isa = loaded.table->isa;
@@ -157,7 +159,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   result.read_bandwidth = measure_read_bandwidth(result.threads);
   if (on_row && !on_row(result)) return result;
   for (std::size_t i = 0; i < choices.size(); ++i) {
-    const kv::KvLayout layout = llm::cache_layout(config, choices[i].dtype, options.block_size);
+    const kv::KvLayout layout = llm::cache_layout(config, choices[i], options.block_size);
     kv::KvCache cache(layout, static_cast<std::int32_t>(layout.blocks_for(most_tokens)), choices[i].scales);
     SingleSequence sequence(loaded, cache);
     sequence.fill(deepest);

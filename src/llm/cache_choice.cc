@@ -1,26 +1,36 @@
 #include "llm/cache_choice.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "base/error.h"
 
-namespace octet::llm {
+namespace octet {
+
+namespace llm {
 
 namespace {
 
-// Nothing where the flag says auto.
-std::optional<KvDtype> parse_kv_cache_dtype(const std::string& name) {
+// The spellings, in the order in which they are listed to people. A second one of a dtype comes first.
+constexpr std::pair<const char*, KvDtype> kDtypeNames[] = {
+    {"fp8", KvDtype::fp8_e4m3},    {"fp8_e4m3", KvDtype::fp8_e4m3}, {"fp8_e5m2", KvDtype::fp8_e5m2},
+    {"float16", KvDtype::float16}, {"bfloat16", KvDtype::bfloat16},
+};
+
+// Nothing where the option says auto.
+std::optional<KvDtype> parse_kv_cache_dtype(const std::string& name, const char* option) {
   if (name == "auto") return std::nullopt;
-  if (name == "fp8" || name == "fp8_e4m3") return KvDtype::fp8_e4m3;
-  if (name == "fp8_e5m2") return KvDtype::fp8_e5m2;
-  if (name == "float16") return KvDtype::float16;
-  if (name == "bfloat16") return KvDtype::bfloat16;
-  throw Error(ErrorCode::invalid_argument,
-              "expected auto, fp8, fp8_e4m3, fp8_e5m2, float16 or bfloat16, found '" + name + "'",
-              "kv_cache_dtype");
+  for (const auto& [spelling, dtype] : kDtypeNames)
+    if (name == spelling) return dtype;
+  std::string expected;
+  for (const std::string& allowed : kv_cache_dtype_names())
+    expected += (expected.empty() ? "" : &allowed == &kv_cache_dtype_names().back() ? " or " : ", ") + allowed;
+  throw Error(ErrorCode::invalid_argument, "expected " + expected + ", found '" + name + "'", option);
 }
 
 // What auto is for a checkpoint that asks for nothing: two bytes a value, in the type that keeps more of
@@ -30,9 +40,48 @@ KvDtype auto_dtype(const model::ModelConfig& config) {
   return config.dtype == Dtype::float32 ? KvDtype::float32 : KvDtype::float16;
 }
 
+// The layers that `items` name, each a decimal index, "sliding_window", or a comma-separated list of those.
+std::vector<int> parse_skip_layers(const std::vector<std::string>& items, const model::ModelConfig& config,
+                                   std::vector<std::string>& notices) {
+  std::set<int> layers;
+  const auto add = [&](const std::string& item) {
+    if (item == "sliding_window") {
+      if (config.sliding_window == 0)
+        notices.push_back("kv_cache_dtype_skip_layers sliding_window: no layer of this model has a window");
+      for (int layer = 0; config.sliding_window > 0 && layer < config.num_layers; ++layer) layers.insert(layer);
+      return;
+    }
+    int layer = -1;
+    const auto [rest, error] = std::from_chars(item.data(), item.data() + item.size(), layer);
+    if (error != std::errc() || rest != item.data() + item.size() || layer < 0 || layer >= config.num_layers)
+      throw Error(ErrorCode::invalid_argument,
+                  "expected layers from 0 to " + std::to_string(config.num_layers - 1) +
+                      ", or sliding_window, found '" + item + "'",
+                  "kv_cache_dtype_skip_layers");
+    layers.insert(layer);
+  };
+  for (const std::string& item : items) {
+    std::size_t begin = 0;
+    for (std::size_t comma = item.find(','); comma != std::string::npos; comma = item.find(',', begin)) {
+      add(item.substr(begin, comma - begin));
+      begin = comma + 1;
+    }
+    add(item.substr(begin));
+  }
+  return {layers.begin(), layers.end()};
+}
+
 std::int64_t count_used_scales(const model::KvScaleReport& report) {
   return std::count_if(report.findings.begin(), report.findings.end(),
                        [](const model::ScaleFinding& found) { return found.used && found.which != 'q'; });
+}
+
+// The parts of the cache that take scales: "fp8_e4m3 cache", "fp8_e4m3 keys" or "fp8_e5m2 values".
+std::string describe_scaled(const kv::LayerDtypes& dtypes) {
+  const std::string k(dtype_name(dtypes.k)), v(dtype_name(dtypes.v));
+  if (!takes_scale(dtypes.v)) return k + " keys";
+  if (!takes_scale(dtypes.k)) return v + " values";
+  return dtypes.k == dtypes.v ? k + " cache" : k + " keys and " + v + " values";
 }
 
 void use_checkpoint_scales(const model::KvScaleReport& report, CacheChoice& choice) {
@@ -43,10 +92,34 @@ void use_checkpoint_scales(const model::KvScaleReport& report, CacheChoice& choi
   choice.notices.push_back("KV scales: " + count + " tensors from the checkpoint, strategy " +
                            choice.scale_strategy);
   // A scale only shifts the exponent, so it is right for either format; but whoever made it had one in mind.
-  if (report.requested_dtype && *report.requested_dtype != choice.dtype)
+  for (const KvDtype dtype : {choice.dtypes.k, choice.dtypes.v}) {
+    if (!takes_scale(dtype) || !report.requested_dtype || *report.requested_dtype == dtype) continue;
     choice.notices.push_back("the checkpoint's KV scales were made for " +
                              std::string(dtype_name(*report.requested_dtype)) + "; they are used for " +
-                             std::string(dtype_name(choice.dtype)) + " as asked");
+                             std::string(dtype_name(dtype)) + " as asked");
+    break;
+  }
+}
+
+void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
+  choice.scale_source = "not needed";
+  choice.scale_strategy = "none";
+  const bool needed = takes_scale(choice.dtypes.k) || takes_scale(choice.dtypes.v);
+  if (needed && report.scales) {
+    use_checkpoint_scales(report, choice);
+  } else if (needed) {
+    choice.scale_source = "none found: 1.0";
+    choice.scale_strategy = "tensor";
+    const std::string parts = describe_scaled(choice.dtypes);
+    choice.notices.push_back("no KV scales in the checkpoint: the " + parts +
+                             (parts.ends_with("cache") ? " uses 1.0" : " use 1.0"));
+  } else if (report.scales) {
+    const kv::KvLayout one_layer(1, 1, 1, 16, choice.dtypes.k, choice.dtypes.v);
+    choice.notices.push_back("the checkpoint's " + std::to_string(count_used_scales(report)) +
+                             " KV scale tensors are not needed by a " + one_layer.describe_dtypes() + " cache");
+  }
+  // Warnings are about scales (a bad q scale, for one): a cache without scales has no use for them.
+  if (needed) choice.notices.insert(choice.notices.end(), report.warnings.begin(), report.warnings.end());
 }
 
 std::int64_t available_memory_bytes() {
@@ -62,42 +135,34 @@ std::int64_t available_memory_bytes() {
 
 }  // namespace
 
-CacheChoice choose_cache(const std::string& kv_cache_dtype, const model::ModelConfig& config,
+CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report) {
-  const std::optional<KvDtype> asked = parse_kv_cache_dtype(kv_cache_dtype);
+  const KvDtype automatic = report.requested_dtype.value_or(auto_dtype(config));
+  const auto asked = parse_kv_cache_dtype(options.kv_cache_dtype, "kv_cache_dtype");
+  bool follows_checkpoint = false;
+  const auto resolve = [&](const std::string& name, const char* option) {
+    const auto own = name.empty() ? asked : parse_kv_cache_dtype(name, option);
+    follows_checkpoint = follows_checkpoint || (!own && report.requested_dtype);
+    return own.value_or(automatic);
+  };
   CacheChoice choice;
-  choice.dtype = asked.value_or(report.requested_dtype.value_or(auto_dtype(config)));
+  choice.dtypes = {resolve(options.kv_cache_dtype_k, "kv_cache_dtype_k"),
+                   resolve(options.kv_cache_dtype_v, "kv_cache_dtype_v")};
+  choice.skip_dtype = auto_dtype(config);
+  choice.skip_layers = parse_skip_layers(options.kv_cache_dtype_skip_layers, config, choice.notices);
   choice.scales = kv::KvScales::ones(config.num_layers, config.num_kv_heads);
-  choice.scale_source = "not needed";
-  choice.scale_strategy = "none";
-  const std::string name(dtype_name(choice.dtype));
-  if (!asked && report.requested_dtype)
-    choice.notices.push_back("kv_cache_dtype auto: " + name + ", as the checkpoint's quantization_config (" +
-                             report.quant_method + ") asks");
-  if (is_fp8(choice.dtype) && report.scales) {
-    use_checkpoint_scales(report, choice);
-  } else if (is_fp8(choice.dtype)) {
-    choice.scale_source = "none found: 1.0";
-    choice.scale_strategy = "tensor";
-    choice.notices.push_back("no KV scales in the checkpoint: the " + name + " cache uses 1.0");
-  } else if (report.scales) {
-    choice.notices.push_back("the checkpoint's " + std::to_string(count_used_scales(report)) +
-                             " KV scale tensors are not needed by a " + name + " cache");
-  }
-  // Warnings are about scales (a bad q scale, for one): a cache without scales has no use for them.
-  if (is_fp8(choice.dtype))
-    choice.notices.insert(choice.notices.end(), report.warnings.begin(), report.warnings.end());
+  if (follows_checkpoint)
+    choice.notices.push_back("kv_cache_dtype auto: " + std::string(dtype_name(automatic)) +
+                             ", as the checkpoint's quantization_config (" + report.quant_method + ") asks");
+  choose_scales(report, choice);
   return choice;
 }
 
-kv::KvLayout cache_layout(const model::ModelConfig& config, KvDtype dtype, int block_size) {
-  kv::KvLayout layout;
-  layout.num_layers = config.num_layers;
-  layout.num_kv_heads = config.num_kv_heads;
-  layout.head_dim = config.head_dim;
-  layout.block_size = block_size;
-  layout.k_dtype = dtype;
-  layout.v_dtype = dtype;
+kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size) {
+  kv::KvLayout layout(config.num_layers, config.num_kv_heads, config.head_dim, block_size, choice.dtypes.k,
+                      choice.dtypes.v);
+  for (const int layer : choice.skip_layers)
+    layout.layers[static_cast<std::size_t>(layer)] = {choice.skip_dtype, choice.skip_dtype};
   layout.validate();
   return layout;
 }
@@ -130,4 +195,15 @@ std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, in
   return static_cast<std::int32_t>(std::min(blocks, kMostBlocks));
 }
 
-}  // namespace octet::llm
+}  // namespace llm
+
+const std::vector<std::string>& kv_cache_dtype_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = {"auto"};
+    for (const auto& [name, dtype] : llm::kDtypeNames) all.emplace_back(name);
+    return all;
+  }();
+  return names;
+}
+
+}  // namespace octet

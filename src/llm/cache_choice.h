@@ -1,6 +1,8 @@
 // What the KV cache of an LLM is made of: its dtype, its scales and how many blocks it gets.
 #pragma once
 
+#include <octet/kv_cache_options.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,7 +15,9 @@
 namespace octet::llm {
 
 struct CacheChoice {
-  KvDtype dtype;
+  kv::LayerDtypes dtypes;        // of every layer but those in skip_layers
+  std::vector<int> skip_layers;  // rising
+  KvDtype skip_dtype;            // of keys and values there
   kv::KvScales scales;
   std::string scale_source;          // as KvCacheStats has it
   std::string scale_strategy;        // the same
@@ -21,11 +25,12 @@ struct CacheChoice {
 };
 
 // Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for; else float16, or float32 for a float32
-// model), fp8, fp8_e4m3, fp8_e5m2, float16 or bfloat16. Throws Error{invalid_argument} for any other value.
-CacheChoice choose_cache(const std::string& kv_cache_dtype, const model::ModelConfig& config,
+// model) or one of kv_cache_dtype_names(), for keys, for values and for the layers that are skipped.
+// Throws Error{invalid_argument} naming the option for any other value, or a layer that is not there.
+CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report);
 
-kv::KvLayout cache_layout(const model::ModelConfig& config, KvDtype dtype, int block_size);
+kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size);
 
 // Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
 // quarter of the memory that is available, and never less than one sequence.

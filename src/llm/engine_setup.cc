@@ -70,11 +70,15 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   setup.default_params = read_default_sampling_params(checkpoint);
   setup.max_model_len = choose_max_model_len(options.max_model_len, config);
 
-  CacheChoice choice = choose_cache(options.kv_cache_dtype, config, model::load_kv_scales(checkpoint, config));
+  CacheChoice choice = choose_cache({options.kv_cache_dtype, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
+                                     options.kv_cache_dtype_skip_layers},
+                                    config, model::load_kv_scales(checkpoint, config));
   setup.scale_source = std::move(choice.scale_source);
   setup.scale_strategy = std::move(choice.scale_strategy);
   setup.notices = std::move(choice.notices);
-  const kv::KvLayout layout = cache_layout(config, choice.dtype, options.block_size);
+  const kv::KvLayout layout = cache_layout(config, choice, options.block_size);
+  setup.cache_dtypes = choice.dtypes;
+  setup.skip_layers = std::move(choice.skip_layers);
   const std::int32_t num_blocks =
       choose_num_blocks(layout, setup.max_model_len, options.max_num_seqs, options.kv_cache_memory_bytes);
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));

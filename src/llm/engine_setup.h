@@ -41,6 +41,8 @@ struct EngineSetup {
   std::optional<text::ChatTemplate> chat_template = {};
   EndTokens end_tokens = {};
   SamplingParams default_params = {};
+  kv::LayerDtypes cache_dtypes = {};  // but in skip_layers
+  std::vector<int> skip_layers = {};
   std::string scale_source = {};
   std::string scale_strategy = {};
   std::vector<std::string> notices = {};

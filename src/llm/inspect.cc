@@ -110,11 +110,12 @@ void describe_scales(const model::KvScaleReport& report, const model::ModelConfi
 }
 
 void describe_cache_costs(const model::ModelConfig& config, const model::KvScaleReport& report,
-                          CheckpointInfo& info) {
-  for (const char* name : {"auto", "fp8_e4m3", "fp8_e5m2"}) {
-    const llm::CacheChoice choice = llm::choose_cache(name, config, report);
-    const kv::KvLayout layout = llm::cache_layout(config, choice.dtype, 16);
-    info.cache_costs.push_back({name, std::string(dtype_name(choice.dtype)), layout.bytes_per_token(),
+                          KvCacheDtypeOptions cache, CheckpointInfo& info) {
+  for (const std::string& name : kv_cache_dtype_names()) {
+    if (name == "fp8") continue;  // another name of fp8_e4m3
+    cache.kv_cache_dtype = name;
+    const kv::KvLayout layout = llm::cache_layout(config, llm::choose_cache(cache, config, report), 16);
+    info.cache_costs.push_back({name, layout.describe_dtypes(), layout.bytes_per_token(),
                                 layout.bytes_per_token() * config.max_position_embeddings});
   }
 }
@@ -137,7 +138,7 @@ void describe_tokenizer(const files::Checkpoint& checkpoint, const model::ModelC
 
 }  // namespace
 
-CheckpointInfo inspect_checkpoint(const std::string& directory) {
+CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDtypeOptions& cache) {
   const files::Checkpoint checkpoint = files::Checkpoint::open(directory);
   const model::ModelConfig config = model::read_model_config(checkpoint.config());
   CheckpointInfo info;
@@ -153,7 +154,7 @@ CheckpointInfo inspect_checkpoint(const std::string& directory) {
     info.scale_error = error.what();
   }
   describe_scales(report, config, info);
-  describe_cache_costs(config, report, info);
+  describe_cache_costs(config, report, cache, info);
   describe_tokenizer(checkpoint, config, info);
   return info;
 }

@@ -81,7 +81,10 @@ SamplingParams LLM::default_sampling_params() const { return impl_->setup.defaul
 KvCacheStats LLM::kv_cache_stats() const {
   const kv::KvCache& cache = *impl_->setup.cache;
   KvCacheStats stats;
-  stats.dtype = dtype_name(cache.layout().k_dtype);
+  stats.dtype = cache.layout().describe_dtypes();
+  stats.k_dtype = dtype_name(impl_->setup.cache_dtypes.k);
+  stats.v_dtype = dtype_name(impl_->setup.cache_dtypes.v);
+  stats.skip_layers = impl_->setup.skip_layers;
   stats.bytes_per_token = cache.layout().bytes_per_token();
   stats.block_size = cache.layout().block_size;
   stats.num_blocks = cache.pool().num_blocks();

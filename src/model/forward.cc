@@ -77,7 +77,7 @@ void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
   OCTET_CHECK(plan.block_tables.size() ==
               static_cast<std::size_t>(plan.num_seqs()) * static_cast<std::size_t>(plan.max_blocks));
   const kv::KvLayout& layout = cache.layout();
-  OCTET_CHECK(layout.num_layers == config.num_layers && layout.num_kv_heads == config.num_kv_heads &&
+  OCTET_CHECK(layout.num_layers() == config.num_layers && layout.num_kv_heads == config.num_kv_heads &&
               layout.head_dim == config.head_dim);
   const std::int64_t slots = static_cast<std::int64_t>(cache.pool().num_blocks()) * layout.block_size;
   for (std::size_t t = 0; t < tokens; ++t) {

@@ -27,6 +27,9 @@ constexpr std::size_t dtype_bytes(Dtype dtype) {
 
 constexpr bool is_fp8(Dtype dtype) { return dtype == Dtype::fp8_e4m3 || dtype == Dtype::fp8_e5m2; }
 
+// Whether a cache of this dtype divides by the scale of its layer and KV head before it stores.
+constexpr bool takes_scale(Dtype dtype) { return is_fp8(dtype); }
+
 // "float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2".
 constexpr std::string_view dtype_name(Dtype dtype) {
   switch (dtype) {

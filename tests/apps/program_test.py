@@ -87,7 +87,9 @@ class UsageTest(ProgramTest):
             ("--kv-cache-memory-bytes", "-1"), ("--kv-cache-memory-bytes", "1Q"), ("--threads", "-1"),
             ("--threads", "100000000"), ("--isa", "mmx"), ("--prompt-token-ids", "1,x"),
             ("--prompt-token-ids", "259"), ("--prompt-token-ids", "-5"), ("--prompt", b"a\xffb"),
-            ("--system", "be brief"),
+            ("--system", "be brief"), ("--kv-cache-dtype-k", "int8"), ("--kv-cache-dtype-v", "FP8"),
+            ("--kv-cache-dtype-skip-layers", "2"), ("--kv-cache-dtype-skip-layers", "0,x"),
+            ("--kv-cache-dtype-skip-layers", "-1"),
         ]:
             with self.subTest(flag=flag, value=value):
                 got = octet("generate", self.model, "--prompt", "a", flag, value)
@@ -213,6 +215,17 @@ class AnswerTest(ProgramTest):
                 (answer,) = self.generate_json("--prompt", "a", "--kv-cache-dtype", dtype, "--block-size", block_size)
                 self.assertEqual(answer["kv_cache"]["dtype"], stored)
 
+    def test_keys_values_and_layers_may_be_stored_apart(self):
+        flags = ["--prompt", "a", "--kv-cache-dtype", "fp8", "--kv-cache-dtype-k", "bfloat16"]
+        (answer,) = self.generate_json(*flags, "--kv-cache-dtype-skip-layers", "1")
+        cache = answer["kv_cache"]
+        self.assertEqual((cache["k_dtype"], cache["v_dtype"], cache["skip_layers"]), ("bfloat16", "fp8_e4m3", [1]))
+        self.assertEqual(cache["dtype"], "k bfloat16, v fp8_e4m3 (1 layer), float32 (1 layer)")
+        self.assertEqual(cache["bytes_per_token"], 2 * 16 * (2 + 1 + 4 + 4))
+        (all_skipped,) = self.generate_json(*flags, "--kv-cache-dtype-skip-layers", "0,1")
+        (plain,) = self.generate_json("--prompt", "a")
+        self.assertEqual(all_skipped["token_ids"], plain["token_ids"])
+
     def test_threads_and_instruction_sets_do_not_change_greedy_tokens(self):
         expected = self.generate_json("--prompt", "same", "--threads", "1")[0]["token_ids"]
         self.assertEqual(self.generate_json("--prompt", "same", "--threads", "3")[0]["token_ids"], expected)
@@ -309,7 +322,7 @@ class InspectAndBenchTest(ProgramTest):
         self.assertEqual(info["architecture"], "LlamaForCausalLM")
         self.assertEqual(info["shapes"]["num_kv_heads"], 2)
         self.assertEqual(info["kv_scales"]["layers_without_k"], [0, 1])
-        self.assertEqual([c["bytes_per_token"] for c in info["kv_cache"]], [512, 128, 128])
+        self.assertEqual([c["bytes_per_token"] for c in info["kv_cache"][:3]], [512, 128, 128])
         self.assertTrue(info["tokenizer"]["has_chat_template"])
 
     def test_inspect_lists_scales(self):

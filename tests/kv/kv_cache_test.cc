@@ -13,10 +13,10 @@ namespace octet::kv {
 namespace {
 
 constexpr int kBlocks = 5;
-const KvLayout kLayout{3, 2, 16, 8, KvDtype::fp8_e4m3, KvDtype::bfloat16};
+const KvLayout kLayout{3, 2, 16, 8, KvDtype::fp8_e4m3, KvDtype::fp8_e5m2};
 
 KvScales scales_of(const KvLayout& layout) {
-  KvScales scales = KvScales::ones(layout.num_layers, layout.num_kv_heads);
+  KvScales scales = KvScales::ones(layout.num_layers(), layout.num_kv_heads);
   for (std::size_t i = 0; i < scales.layers.size(); ++i) {
     scales.layers[i].k[1] = 0.5f + static_cast<float>(i);
     scales.layers[i].v[0] = 0.25f + static_cast<float>(i);
@@ -29,10 +29,10 @@ TEST(KvCache, ViewsDescribeTheirLayer) {
   EXPECT_EQ(cache.total_bytes(), kBlocks * kLayout.bytes_per_block());
   EXPECT_EQ(cache.pool().num_blocks(), kBlocks);
   EXPECT_EQ(cache.pool().num_free(), kBlocks);
-  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
+  for (int layer = 0; layer < kLayout.num_layers(); ++layer) {
     const kernels::KvView& view = cache.view(layer);
     EXPECT_EQ(view.k_dtype, KvDtype::fp8_e4m3);
-    EXPECT_EQ(view.v_dtype, KvDtype::bfloat16);
+    EXPECT_EQ(view.v_dtype, KvDtype::fp8_e5m2);
     EXPECT_EQ(view.num_kv_heads, 2);
     EXPECT_EQ(view.head_dim, 16);
     EXPECT_EQ(view.block_size, 8);
@@ -45,24 +45,46 @@ TEST(KvCache, ViewsDescribeTheirLayer) {
 
 // Every byte of every layer's K and V can be written, and no two of them are the same byte.
 TEST(KvCache, LayersDoNotOverlap) {
-  KvCache cache(kLayout, kBlocks, scales_of(kLayout));
-  const auto k_bytes = static_cast<std::size_t>(kLayout.k_block_bytes() * kBlocks);
-  const auto v_bytes = static_cast<std::size_t>(kLayout.v_block_bytes() * kBlocks);
-  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
-    std::memset(cache.view(layer).k, 2 * layer + 1, k_bytes);
-    std::memset(cache.view(layer).v, 2 * layer + 2, v_bytes);
+  KvLayout layout = kLayout;
+  layout.layers[0] = {KvDtype::float16, KvDtype::fp8_e4m3};
+  layout.layers[1] = {KvDtype::fp8_e5m2, KvDtype::float32};
+  KvCache cache(layout, kBlocks, scales_of(layout));
+  const auto k_bytes = [&](int layer) {
+    return static_cast<std::size_t>(layout.k_block_bytes(layer) * kBlocks);
+  };
+  const auto v_bytes = [&](int layer) {
+    return static_cast<std::size_t>(layout.v_block_bytes(layer) * kBlocks);
+  };
+  std::size_t total = 0;
+  for (int layer = 0; layer < layout.num_layers(); ++layer) {
+    std::memset(cache.view(layer).k, 2 * layer + 1, k_bytes(layer));
+    std::memset(cache.view(layer).v, 2 * layer + 2, v_bytes(layer));
+    total += k_bytes(layer) + v_bytes(layer);
   }
-  for (int layer = 0; layer < kLayout.num_layers; ++layer) {
-    const std::vector<std::byte> k(k_bytes, static_cast<std::byte>(2 * layer + 1));
-    const std::vector<std::byte> v(v_bytes, static_cast<std::byte>(2 * layer + 2));
-    EXPECT_EQ(std::memcmp(cache.view(layer).k, k.data(), k_bytes), 0) << "layer " << layer;
-    EXPECT_EQ(std::memcmp(cache.view(layer).v, v.data(), v_bytes), 0) << "layer " << layer;
+  EXPECT_EQ(static_cast<std::int64_t>(total), cache.total_bytes());
+  for (int layer = 0; layer < layout.num_layers(); ++layer) {
+    const std::vector<std::byte> k(k_bytes(layer), static_cast<std::byte>(2 * layer + 1));
+    const std::vector<std::byte> v(v_bytes(layer), static_cast<std::byte>(2 * layer + 2));
+    EXPECT_EQ(std::memcmp(cache.view(layer).k, k.data(), k.size()), 0) << "layer " << layer;
+    EXPECT_EQ(std::memcmp(cache.view(layer).v, v.data(), v.size()), 0) << "layer " << layer;
   }
+}
+
+TEST(KvCache, ScalesAreForFp8Alone) {
+  KvLayout layout = kLayout;
+  layout.layers[1] = {KvDtype::float16, KvDtype::fp8_e4m3};
+  KvCache cache(layout, kBlocks, scales_of(layout));
+  EXPECT_EQ(cache.view(0).k_scale[1], 0.5f);
+  EXPECT_EQ(cache.view(1).k_scale[1], 1.0f);
+  EXPECT_EQ(cache.view(1).v_scale[0], 1.25f);
+  cache.set_scales(1, {{3.0f, 4.0f}, {5.0f, 6.0f}, {}});
+  EXPECT_EQ(cache.view(1).k_scale[1], 1.0f);
+  EXPECT_EQ(cache.view(1).v_scale[1], 6.0f);
 }
 
 TEST(KvCache, FreshMemoryIsZero) {
   const KvCache cache(kLayout, kBlocks, scales_of(kLayout));
-  for (std::int64_t i = 0; i < kLayout.v_block_bytes() * kBlocks; ++i)
+  for (std::int64_t i = 0; i < kLayout.v_block_bytes(0) * kBlocks; ++i)
     ASSERT_EQ(cache.view(2).v[i], std::byte{0});
 }
 
@@ -71,7 +93,7 @@ TEST(KvCache, ALargeCacheCostsNothingUntilItIsUsed) {
   const KvLayout layout{30, 3, 64, 16, KvDtype::fp8_e4m3, KvDtype::fp8_e4m3};
   KvCache cache(layout, 1 << 18, KvScales::ones(30, 3));
   EXPECT_EQ(cache.total_bytes(), std::int64_t{11520} * 16 * (1 << 18));
-  const std::int64_t last = layout.v_block_bytes() * (1 << 18) - 1;
+  const std::int64_t last = layout.v_block_bytes(0) * (1 << 18) - 1;
   cache.view(29).v[last] = std::byte{7};
   EXPECT_EQ(cache.view(29).v[last], std::byte{7});
 }

@@ -25,10 +25,23 @@ TEST(KvLayout, BytesOfAToken) {
 
 TEST(KvLayout, KAndVMayDifferInDtype) {
   const KvLayout layout{2, 4, 32, 8, KvDtype::fp8_e4m3, KvDtype::bfloat16};
-  EXPECT_EQ(layout.k_block_bytes(), 8 * 4 * 32);
-  EXPECT_EQ(layout.v_block_bytes(), 8 * 4 * 32 * 2);
+  EXPECT_EQ(layout.k_block_bytes(1), 8 * 4 * 32);
+  EXPECT_EQ(layout.v_block_bytes(1), 8 * 4 * 32 * 2);
   EXPECT_EQ(layout.bytes_per_block(), 2 * (8 * 4 * 32 * 3));
   EXPECT_EQ(layout.bytes_per_token(), 2 * (4 * 32 * 3));
+}
+
+TEST(KvLayout, LayersMayDifferInDtype) {
+  KvLayout layout{3, 4, 32, 8, KvDtype::fp8_e4m3, KvDtype::fp8_e4m3};
+  EXPECT_EQ(layout.describe_dtypes(), "fp8_e4m3");
+  layout.layers[0] = {KvDtype::float16, KvDtype::float16};
+  EXPECT_EQ(layout.k_block_bytes(0), 8 * 4 * 32 * 2);
+  EXPECT_EQ(layout.k_block_bytes(2), 8 * 4 * 32);
+  EXPECT_EQ(layout.bytes_per_token(), 4 * 32 * (2 * 2 + 2 * 1 + 2 * 1));
+  EXPECT_EQ(layout.bytes_per_block(), 8 * layout.bytes_per_token());
+  EXPECT_EQ(layout.describe_dtypes(), "fp8_e4m3 (2 layers), float16 (1 layer)");
+  layout.layers[1] = {KvDtype::float16, KvDtype::fp8_e5m2};
+  EXPECT_EQ(layout.describe_dtypes(), "float16 (1 layer), k float16, v fp8_e5m2 (1 layer), fp8_e4m3 (1 layer)");
 }
 
 TEST(KvLayout, ABlockIsItsTokens) {
@@ -65,7 +78,7 @@ TEST(KvLayout, RefusesWhatIsNotACacheAndNamesTheField) {
     return "";
   };
   KvLayout layout = smollm2(KvDtype::fp8_e4m3);
-  layout.num_layers = 0;
+  layout.layers.clear();
   EXPECT_NE(refusal(layout).find("num_layers"), std::string::npos);
   layout = smollm2(KvDtype::fp8_e4m3);
   layout.num_kv_heads = -1;

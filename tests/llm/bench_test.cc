@@ -50,6 +50,17 @@ TEST(Bench, MeasuresEveryDepthOfEveryDtype) {
   EXPECT_EQ(result.rows[6].dtype, "fp8_e5m2");
 }
 
+TEST(Bench, TakesKeysApartAndSkipsLayers) {
+  BenchModel bench;
+  bench.options.kv_cache_dtypes = {"fp8"};
+  bench.options.kv_cache_dtype_k = "float16";
+  bench.options.kv_cache_dtype_skip_layers = {"1"};
+  bench.options.depths = {0};
+  const BenchResult result = run_benchmark(bench.options);
+  EXPECT_EQ(result.rows.at(0).dtype, "k float16, v fp8_e4m3 (1 layer), float32 (1 layer)");
+  EXPECT_EQ(result.rows.at(0).bytes_per_token, 2 * 16 * (2 + 1 + 4 + 4));
+}
+
 TEST(Bench, LeavesOutWhatIsZeroAndEndsWhereToldTo) {
   BenchModel bench;
   bench.options.prefill_tokens = 0;

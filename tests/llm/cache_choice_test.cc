@@ -31,9 +31,13 @@ model::KvScaleReport with_scales() {
   return report;
 }
 
+kv::KvLayout uniform_layout(const model::ModelConfig& config, KvDtype dtype) {
+  return {config.num_layers, config.num_kv_heads, config.head_dim, 16, dtype, dtype};
+}
+
 TEST(CacheChoice, AutoTakesTheModelsDtypeWithoutScalesOrNotices) {
-  const CacheChoice choice = choose_cache("auto", config(), {});
-  EXPECT_EQ(choice.dtype, KvDtype::float16);
+  const CacheChoice choice = choose_cache({"auto"}, config(), {});
+  EXPECT_EQ(choice.dtypes, (kv::LayerDtypes{KvDtype::float16, KvDtype::float16}));
   EXPECT_EQ(choice.scale_strategy, "none");
   EXPECT_EQ(choice.scale_source, "not needed");
   EXPECT_TRUE(choice.notices.empty());
@@ -43,8 +47,8 @@ TEST(CacheChoice, AutoTakesWhatTheCheckpointAsksForAndSaysSo) {
   model::KvScaleReport report = with_scales();
   report.requested_dtype = KvDtype::fp8_e4m3;
   report.quant_method = "compressed-tensors";
-  const CacheChoice choice = choose_cache("auto", config(), report);
-  EXPECT_EQ(choice.dtype, KvDtype::fp8_e4m3);
+  const CacheChoice choice = choose_cache({"auto"}, config(), report);
+  EXPECT_EQ(choice.dtypes, (kv::LayerDtypes{KvDtype::fp8_e4m3, KvDtype::fp8_e4m3}));
   EXPECT_EQ(choice.scales.layers[1].k[0], 0.5f);
   EXPECT_EQ(choice.scale_source, "checkpoint (4 tensors)");
   ASSERT_EQ(choice.notices.size(), 2u);
@@ -52,13 +56,16 @@ TEST(CacheChoice, AutoTakesWhatTheCheckpointAsksForAndSaysSo) {
 }
 
 TEST(CacheChoice, Fp8IsE4m3) {
-  EXPECT_EQ(choose_cache("fp8", config(), {}).dtype, KvDtype::fp8_e4m3);
-  EXPECT_EQ(choose_cache("fp8_e4m3", config(), {}).dtype, KvDtype::fp8_e4m3);
-  EXPECT_EQ(choose_cache("fp8_e5m2", config(), {}).dtype, KvDtype::fp8_e5m2);
+  EXPECT_EQ(choose_cache({"fp8"}, config(), {}).dtypes,
+            (kv::LayerDtypes{KvDtype::fp8_e4m3, KvDtype::fp8_e4m3}));
+  EXPECT_EQ(choose_cache({"fp8_e4m3"}, config(), {}).dtypes,
+            (kv::LayerDtypes{KvDtype::fp8_e4m3, KvDtype::fp8_e4m3}));
+  EXPECT_EQ(choose_cache({"fp8_e5m2"}, config(), {}).dtypes,
+            (kv::LayerDtypes{KvDtype::fp8_e5m2, KvDtype::fp8_e5m2}));
 }
 
 TEST(CacheChoice, WithoutScalesItIsOneAndExactlyOneNotice) {
-  const CacheChoice choice = choose_cache("fp8_e5m2", config(), {});
+  const CacheChoice choice = choose_cache({"fp8_e5m2"}, config(), {});
   EXPECT_EQ(choice.scale_source, "none found: 1.0");
   ASSERT_EQ(choice.notices.size(), 1u);
   EXPECT_NE(choice.notices[0].find("1.0"), std::string::npos);
@@ -66,8 +73,8 @@ TEST(CacheChoice, WithoutScalesItIsOneAndExactlyOneNotice) {
 }
 
 TEST(CacheChoice, A16BitCacheSaysThatItNeedsNoScales) {
-  const CacheChoice choice = choose_cache("auto", config(), with_scales());
-  EXPECT_EQ(choice.dtype, KvDtype::float16);
+  const CacheChoice choice = choose_cache({"auto"}, config(), with_scales());
+  EXPECT_EQ(choice.dtypes, (kv::LayerDtypes{KvDtype::float16, KvDtype::float16}));
   EXPECT_EQ(choice.scales.layers[1].k[0], 1.0f);
   ASSERT_EQ(choice.notices.size(), 1u);
   EXPECT_NE(choice.notices[0].find("not needed"), std::string::npos);
@@ -76,7 +83,7 @@ TEST(CacheChoice, A16BitCacheSaysThatItNeedsNoScales) {
 TEST(CacheChoice, ScalesMadeForTheOtherFormatAreUsedWithANotice) {
   model::KvScaleReport report = with_scales();
   report.requested_dtype = KvDtype::fp8_e4m3;
-  const CacheChoice choice = choose_cache("fp8_e5m2", config(), report);
+  const CacheChoice choice = choose_cache({"fp8_e5m2"}, config(), report);
   EXPECT_EQ(choice.scales.layers[1].k[0], 0.5f);
   ASSERT_EQ(choice.notices.size(), 2u);
   EXPECT_NE(choice.notices[1].find("fp8_e4m3"), std::string::npos);
@@ -84,31 +91,95 @@ TEST(CacheChoice, ScalesMadeForTheOtherFormatAreUsedWithANotice) {
 
 TEST(CacheChoice, RefusesAnUnknownDtype) {
   for (const char* bad : {"", "int8", "FP8", "fp8_e3m4"}) {
-    const Error error = tests::error_of([&] { choose_cache(bad, config(), {}); });
+    const Error error = tests::error_of([&] { choose_cache({bad}, config(), {}); });
     EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
     EXPECT_EQ(error.context(), "kv_cache_dtype");
   }
 }
 
+TEST(CacheChoice, KeysAndValuesMayDiffer) {
+  const CacheChoice choice = choose_cache(
+      {.kv_cache_dtype = "fp8", .kv_cache_dtype_k = "bfloat16", .kv_cache_dtype_v = "fp8_e5m2"}, config(), {});
+  EXPECT_EQ(choice.dtypes, (kv::LayerDtypes{KvDtype::bfloat16, KvDtype::fp8_e5m2}));
+  ASSERT_EQ(choice.notices.size(), 1u);
+  EXPECT_NE(choice.notices[0].find("fp8_e5m2 values use 1.0"), std::string::npos) << choice.notices[0];
+  const CacheChoice keys = choose_cache({.kv_cache_dtype = "fp8", .kv_cache_dtype_k = "auto"}, config(), {});
+  EXPECT_EQ(keys.dtypes, (kv::LayerDtypes{KvDtype::float16, KvDtype::fp8_e4m3}));
+  const kv::KvLayout layout = cache_layout(config(), keys, 16);
+  EXPECT_EQ(layout.describe_dtypes(), "k float16, v fp8_e4m3");
+  EXPECT_EQ(layout.bytes_per_token(), 2 * 3 * 64 * 3);
+}
+
+TEST(CacheChoice, AutoForOnePartFollowsTheCheckpoint) {
+  model::KvScaleReport report = with_scales();
+  report.requested_dtype = KvDtype::fp8_e4m3;
+  report.quant_method = "modelopt";
+  const CacheChoice choice =
+      choose_cache({.kv_cache_dtype = "float16", .kv_cache_dtype_v = "auto"}, config(), report);
+  EXPECT_EQ(choice.dtypes, (kv::LayerDtypes{KvDtype::float16, KvDtype::fp8_e4m3}));
+  EXPECT_NE(choice.notices.at(0).find("modelopt"), std::string::npos);
+}
+
+TEST(CacheChoice, SkippedLayersAreLeftInSixteenBits) {
+  const CacheChoice choice = choose_cache(
+      {.kv_cache_dtype = "fp8", .kv_cache_dtype_k = "fp8_e5m2", .kv_cache_dtype_skip_layers = {"1"}}, config(),
+      {});
+  EXPECT_EQ(choice.skip_layers, std::vector<int>{1});
+  const kv::KvLayout layout = cache_layout(config(), choice, 16);
+  EXPECT_EQ(layout.layers[0], (kv::LayerDtypes{KvDtype::fp8_e5m2, KvDtype::fp8_e4m3}));
+  EXPECT_EQ(layout.layers[1], (kv::LayerDtypes{KvDtype::float16, KvDtype::float16}));
+  EXPECT_EQ(layout.bytes_per_token(), 3 * 64 * (1 + 1 + 2 + 2));
+}
+
+TEST(CacheChoice, SkippedLayersMayBeListsAndAWindow) {
+  const auto skipped = [](std::vector<std::string> items, int window) {
+    model::ModelConfig windowed = config();
+    windowed.num_layers = 5;
+    windowed.sliding_window = window;
+    return choose_cache({.kv_cache_dtype = "fp8", .kv_cache_dtype_skip_layers = std::move(items)}, windowed,
+                        {});
+  };
+  EXPECT_EQ(skipped({"4,0", "2", "2"}, 0).skip_layers, (std::vector<int>{0, 2, 4}));
+  EXPECT_EQ(skipped({"sliding_window"}, 64).skip_layers, (std::vector<int>{0, 1, 2, 3, 4}));
+  const CacheChoice none = skipped({"sliding_window", "3"}, 0);
+  EXPECT_EQ(none.skip_layers, std::vector<int>{3});
+  EXPECT_NE(none.notices.at(0).find("no layer of this model has a window"), std::string::npos);
+  for (const char* bad : {"5", "-1", "", "1,", "x", "1 2", "99999999999"}) {
+    const Error error = tests::error_of([&] { skipped({bad}, 0); });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    EXPECT_EQ(error.context(), "kv_cache_dtype_skip_layers");
+    EXPECT_NE(error.message().find("0 to 4"), std::string::npos) << error.message();
+  }
+}
+
+TEST(CacheChoice, RefusesAnUnknownDtypeOfOnePart) {
+  const Error k = tests::error_of([] { choose_cache({.kv_cache_dtype_k = "int3"}, config(), {}); });
+  EXPECT_EQ(k.context(), "kv_cache_dtype_k");
+  const Error v = tests::error_of([] { choose_cache({.kv_cache_dtype_v = "int3"}, config(), {}); });
+  EXPECT_EQ(v.context(), "kv_cache_dtype_v");
+  for (const std::string& name : kv_cache_dtype_names())
+    EXPECT_NE(v.message().find(name), std::string::npos) << v.message();
+}
+
 TEST(CacheSize, IsWhatTheBytesHold) {
-  const kv::KvLayout layout = cache_layout(config(), KvDtype::fp8_e4m3, 16);
+  const kv::KvLayout layout = uniform_layout(config(), KvDtype::fp8_e4m3);
   EXPECT_EQ(choose_num_blocks(layout, 128, 4, layout.bytes_per_block() * 11 + 5), 11);
 }
 
 TEST(CacheSize, DefaultsToMaxNumSeqsSequencesWhereMemoryAllows) {
-  const kv::KvLayout layout = cache_layout(config(), KvDtype::fp8_e4m3, 16);
+  const kv::KvLayout layout = uniform_layout(config(), KvDtype::fp8_e4m3);
   EXPECT_EQ(choose_num_blocks(layout, 100, 4, 0), 7 * 4);
 }
 
 TEST(CacheSize, IsNeverLessThanOneSequenceByDefault) {
   model::ModelConfig huge = config();
   huge.max_position_embeddings = 1 << 30;
-  const kv::KvLayout layout = cache_layout(huge, KvDtype::bfloat16, 16);
+  const kv::KvLayout layout = uniform_layout(huge, KvDtype::bfloat16);
   EXPECT_EQ(choose_num_blocks(layout, 1 << 30, 1000, 0), layout.blocks_for(1 << 30));
 }
 
 TEST(CacheSize, TooSmallForOneSequenceSaysWhatWouldFit) {
-  const kv::KvLayout layout = cache_layout(config(), KvDtype::bfloat16, 16);
+  const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
   const std::int64_t given = layout.bytes_per_block() * 3 + 1;
   const Error error = tests::error_of([&] { choose_num_blocks(layout, 128, 4, given); });
   EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
@@ -118,7 +189,7 @@ TEST(CacheSize, TooSmallForOneSequenceSaysWhatWouldFit) {
 }
 
 TEST(CacheSize, RefusesNegativeBytes) {
-  const kv::KvLayout layout = cache_layout(config(), KvDtype::bfloat16, 16);
+  const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
   EXPECT_EQ(tests::error_of([&] { choose_num_blocks(layout, 128, 4, -1); }).code(),
             ErrorCode::invalid_argument);
 }

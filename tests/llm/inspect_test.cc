@@ -37,7 +37,7 @@ TEST(Inspect, DescribesShapesWeightsAndCosts) {
   EXPECT_EQ(info.weight_bytes, 4 * info.num_parameters);
   ASSERT_EQ(info.weight_dtypes.size(), 1u);
   EXPECT_EQ(info.weight_dtypes[0].dtype, "F32");
-  ASSERT_EQ(info.cache_costs.size(), 3u);
+  ASSERT_EQ(info.cache_costs.size(), kv_cache_dtype_names().size() - 1);  // fp8 is fp8_e4m3
   EXPECT_EQ(info.cache_costs[0].dtype, "float32");
   EXPECT_EQ(info.cache_costs[0].bytes_per_token, 2 * 2 * 2 * 16 * 4);
   EXPECT_EQ(info.cache_costs[1].bytes_per_token, 2 * 2 * 2 * 16);
@@ -46,6 +46,16 @@ TEST(Inspect, DescribesShapesWeightsAndCosts) {
   EXPECT_EQ(info.eos_token, "<|end|>");
   EXPECT_EQ(info.eos_token_ids, (std::vector<std::int32_t>{256}));
   EXPECT_TRUE(info.has_chat_template);
+}
+
+TEST(Inspect, CostsFollowTheLayersAndPartsAskedFor) {
+  tests::ScratchFolder folder;
+  const CheckpointInfo info =
+      inspect_checkpoint(tests::write_tiny_llm(folder.path()),
+                         {.kv_cache_dtype_k = "bfloat16", .kv_cache_dtype_skip_layers = {"0"}});
+  EXPECT_EQ(info.cache_costs[1].kv_cache_dtype, "fp8_e4m3");
+  EXPECT_EQ(info.cache_costs[1].dtype, "float32 (1 layer), k bfloat16, v fp8_e4m3 (1 layer)");
+  EXPECT_EQ(info.cache_costs[1].bytes_per_token, 2 * 16 * (4 + 4 + 2 + 1));
 }
 
 TEST(Inspect, SaysWhichLayersLackScales) {

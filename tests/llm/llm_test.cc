@@ -282,6 +282,8 @@ TEST(Llm, RefusesBadOptionsByName) {
     return error.context();
   };
   EXPECT_EQ(refused({.kv_cache_dtype = "int4"}), "kv_cache_dtype");
+  EXPECT_EQ(refused({.kv_cache_dtype_v = "int4"}), "kv_cache_dtype_v");
+  EXPECT_EQ(refused({.kv_cache_dtype_skip_layers = {"2"}}), "kv_cache_dtype_skip_layers");
   EXPECT_EQ(refused({.max_model_len = 1}), "max_model_len");
   EXPECT_EQ(refused({.max_model_len = 257}), "max_model_len");
   EXPECT_EQ(refused({.kv_cache_memory_bytes = -5}), "kv_cache_memory_bytes");

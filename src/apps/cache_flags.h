@@ -1,0 +1,14 @@
+// The flags that say how a KV cache is stored, which several commands have.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+namespace octet::apps {
+
+// Adds --kv-cache-dtype-k, --kv-cache-dtype-v and --kv-cache-dtype-skip-layers, which write to the three.
+void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
+                           std::vector<std::string>& skip_layers);
+
+}  // namespace octet::apps
