@@ -56,6 +56,8 @@ Model::~Model() = default;
 
 const ModelConfig& Model::config() const { return impl_->config; }
 
+const Weights& Model::weights() const { return impl_->weights; }
+
 std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   impl_->check(plan, cache);
   impl_->step.begin(plan, cache, impl_->inverse_frequencies);

@@ -11,6 +11,7 @@
 #include "model/attention_observer.h"
 #include "model/batch_plan.h"
 #include "model/config.h"
+#include "model/weights.h"
 
 namespace octet::model {
 
@@ -26,6 +27,7 @@ class Model {
   ~Model();
 
   const ModelConfig& config() const;
+  const Weights& weights() const;
 
   // Runs one step: writes the keys and values of all tokens into `cache`, then attends and returns the
   // logits [logits_rows.size(), vocab_size], valid until the next call. Requires num_tokens() <=

@@ -39,6 +39,8 @@ struct TinyOptions {
   std::uint64_t seed = 1;
   std::string extra_config = {};               // members for config.json: R"("rope_theta": 500000.0)"
   std::vector<TinyTensor> extra_tensors = {};  // always float32
+  // The values of a matrix or norm that shall not be random, under its name; its dtype stays.
+  std::vector<TinyTensor> replaced_tensors = {};
 };
 
 namespace tiny {
@@ -112,15 +114,21 @@ inline std::string write_tiny_llama(const std::filesystem::path& dir, const Tiny
   tiny::SafetensorsText file;
   // Rows of about unit gain: attention and the output stay far from uniform, so that greedy choices have
   // margins that rounding cannot reach.
+  const auto replace = [&](const std::string& name, std::vector<float>& values) {
+    for (const TinyTensor& tensor : o.replaced_tensors)
+      if (tensor.name == name) values = tensor.values;
+  };
   const auto matrix = [&](const std::string& name, int rows, int cols, float gain) {
     std::vector<float> values(static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols));
     for (float& value : values)
       value = gain * std::sqrt(3.0f / static_cast<float>(cols)) * tiny::uniform(generator);
+    replace(name, values);
     file.add(name, {rows, cols}, values, o.bfloat16);
   };
   const auto norm = [&](const std::string& name) {
     std::vector<float> values(static_cast<std::size_t>(o.hidden_size));
     for (float& value : values) value = 1.0f + 0.2f * tiny::uniform(generator);
+    replace(name, values);
     file.add(name, {o.hidden_size}, values, o.bfloat16);
   };
 

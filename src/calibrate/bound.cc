@@ -1,0 +1,147 @@
+#include "calibrate/bound.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "base/error.h"
+#include "numeric/float16.h"
+
+namespace octet::calibrate {
+
+namespace {
+
+// What the arithmetic may add to the exact value. Rounding activations to bfloat16 moves each of them by 2^-9
+// of itself at most, so a pair of sums by sqrt(2) * 2^-9 of the bound; sums of up to 2^14 products in float32
+// by sqrt(2) * 2^-10; a scale that is itself rounded to bfloat16 by 2^-9: together below 2^-7.
+constexpr double kRounding = 1.0 + 0x1p-7;
+
+// Weights lie in the file as they come, which need not be aligned.
+double read_element(const std::byte* data, Dtype dtype) {
+  if (dtype == Dtype::float32) {
+    float value;
+    std::memcpy(&value, data, sizeof value);
+    return value;
+  }
+  OCTET_CHECK(dtype == Dtype::float16 || dtype == Dtype::bfloat16);  // take_linear refuses the others
+  std::uint16_t bits;
+  std::memcpy(&bits, data, sizeof bits);
+  return dtype == Dtype::float16 ? float16{bits}.to_float() : bfloat16{bits}.to_float();
+}
+
+// out[i] = weight[row, i] * gain[i]: the row as the unit-variance input sees it.
+void read_row(const model::Linear& linear, int row, const std::vector<float>& gain, std::vector<double>& out) {
+  const auto cols = static_cast<std::size_t>(linear.cols);
+  const std::size_t bytes = dtype_bytes(linear.dtype);
+  const auto* data =
+      static_cast<const std::byte*>(linear.weight) + static_cast<std::size_t>(row) * cols * bytes;
+  for (std::size_t i = 0; i < cols; ++i)
+    out[i] = read_element(data + i * bytes, linear.dtype) * double{gain[i]};
+}
+
+double dot(const std::vector<double>& x, const std::vector<double>& y) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+double bias_of(const model::Linear& linear, int row) {
+  return linear.bias.empty() ? 0.0 : double{linear.bias[static_cast<std::size_t>(row)]};
+}
+
+// The larger one; NaN where either is.
+double widest(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
+// Two rows; one of these a thread.
+struct Scratch {
+  std::vector<double> low, high;  // [D]
+};
+
+// One head of one projection, whose rows begin at `first`.
+class HeadBound {
+ public:
+  HeadBound(const model::Linear& linear, const std::vector<float>& gain, int first, int head_dim,
+            Scratch& scratch)
+      : linear_(linear),
+        gain_(gain),
+        first_(first),
+        head_dim_(head_dim),
+        low_(scratch.low),
+        high_(scratch.high) {}
+
+  // |w·u + b| over ||u|| <= sqrt(D).
+  float plain() {
+    double most = 0;
+    for (int i = 0; i < head_dim_; ++i) {
+      read_row(linear_, first_ + i, gain_, low_);
+      most = widest(radius() * std::sqrt(dot(low_, low_)) + std::abs(bias_of(linear_, first_ + i)), most);
+    }
+    return rounded_up(most);
+  }
+
+  // Dimensions i and i + d/2 turn together by an angle that may be any: neither exceeds the length of the pair,
+  // ||A u + b|| <= sqrt(D) * (the larger singular value of the two rows A) + ||b||.
+  float rotated() {
+    const int half = head_dim_ / 2;
+    double most = 0;
+    for (int i = 0; i < half; ++i) {
+      read_row(linear_, first_ + i, gain_, low_);
+      read_row(linear_, first_ + half + i, gain_, high_);
+      const double a = dot(low_, low_), b = dot(high_, high_), c = dot(low_, high_);
+      const double largest_eigenvalue = (a + b) / 2 + std::hypot((a - b) / 2, c);  // of A A^T
+      const double bias = std::hypot(bias_of(linear_, first_ + i), bias_of(linear_, first_ + half + i));
+      most = widest(radius() * std::sqrt(largest_eigenvalue) + bias, most);
+    }
+    return rounded_up(most);
+  }
+
+ private:
+  // RMSNorm gives u = h / sqrt(mean(h^2) + eps), whose length is below sqrt(D).
+  double radius() const { return std::sqrt(static_cast<double>(linear_.cols)); }
+  static float rounded_up(double bound) {
+    return std::nextafter(static_cast<float>(bound * kRounding), std::numeric_limits<float>::infinity());
+  }
+
+  const model::Linear& linear_;
+  const std::vector<float>& gain_;
+  int first_, head_dim_;
+  std::vector<double>&low_, &high_;
+};
+
+}  // namespace
+
+std::vector<LayerRanges> bound_ranges(const model::ModelConfig& config, const model::Weights& weights,
+                                      ThreadPool& pool) {
+  const auto q_heads = static_cast<std::size_t>(config.num_heads);
+  const auto kv_heads = static_cast<std::size_t>(config.num_kv_heads);
+  const std::size_t heads = q_heads + 2 * kv_heads;  // of a layer: q, then k, then v
+  std::vector<LayerRanges> ranges(weights.layers.size());
+  for (LayerRanges& layer : ranges) {
+    layer.q.resize(q_heads);
+    layer.k.resize(kv_heads);
+    layer.v.resize(kv_heads);
+  }
+  const std::vector<double> row(static_cast<std::size_t>(config.hidden_size));
+  std::vector<Scratch> scratch(static_cast<std::size_t>(pool.num_threads()), {row, row});
+  pool.run(ranges.size() * heads, [&](std::size_t index, int thread) {
+    const model::LayerWeights& w = weights.layers[index / heads];
+    LayerRanges& to = ranges[index / heads];
+    const auto bound = [&](const model::Linear& linear, std::size_t head) {
+      return HeadBound(linear, w.attention_norm, static_cast<int>(head) * config.head_dim, config.head_dim,
+                       scratch[static_cast<std::size_t>(thread)]);
+    };
+    const std::size_t head = index % heads;
+    if (head < q_heads)
+      to.q[head] = bound(w.q, head).rotated();
+    else if (head < q_heads + kv_heads)
+      to.k[head - q_heads] = bound(w.k, head - q_heads).rotated();
+    else
+      to.v[head - q_heads - kv_heads] = bound(w.v, head - q_heads - kv_heads).plain();
+  });
+  return ranges;
+}
+
+}  // namespace octet::calibrate
