@@ -24,6 +24,10 @@ Command add_generate_command(CLI::App& program);
 Command add_inspect_command(CLI::App& program);
 Command add_bench_command(CLI::App& program);
 
+// The whole program: parses the command line, runs the command that it names and reports an error as one line
+// on stderr. Returns the exit status; throws nothing.
+int run_and_report(int argc, char** argv);
+
 // Flushes standard output. Throws Error{io} where any of it could not be written.
 void finish_output();
 

@@ -106,12 +106,12 @@ Value strftime_now(Runtime&, const Value&, const Arguments& arguments) {
   return Value(std::string_view(buffer.data(), size - 1));
 }
 
-struct Entry {
+struct NamedFunction {
   std::string_view name;
   Callable::Function function;
 };
 
-constexpr Entry kFunctions[] = {
+constexpr NamedFunction kFunctions[] = {
     {"dict", dict},   {"namespace", make_namespace},  {"raise_exception", raise_exception},
     {"range", range}, {"strftime_now", strftime_now},
 };
@@ -119,7 +119,7 @@ constexpr Entry kFunctions[] = {
 }  // namespace
 
 std::optional<Value> find_function(std::string_view name) {
-  for (const Entry& entry : kFunctions) {
+  for (const NamedFunction& entry : kFunctions) {
     if (entry.name == name)
       return Value(std::make_shared<const Callable>(Callable{entry.name, entry.function, {}}));
   }

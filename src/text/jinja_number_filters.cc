@@ -166,12 +166,12 @@ Value default_filter(Runtime&, const Value& input, const Arguments& arguments) {
   return bound[0] ? *bound[0] : Value("");
 }
 
-struct Entry {
+struct NumberFilter {
   std::string_view name;
   FilterFunction function;
 };
 
-constexpr Entry kFilters[] = {
+constexpr NumberFilter kNumberFilters[] = {
     {"abs", absolute},   {"d", default_filter}, {"default", default_filter},
     {"float", to_float}, {"int", to_integer},   {"round", round_filter},
     {"sum", sum},
@@ -180,9 +180,9 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 FilterFunction find_number_filter(std::string_view name) {
-  const auto* it = std::find_if(std::begin(kFilters), std::end(kFilters),
-                                [&](const Entry& entry) { return entry.name == name; });
-  return it == std::end(kFilters) ? nullptr : it->function;
+  const auto* it = std::find_if(std::begin(kNumberFilters), std::end(kNumberFilters),
+                                [&](const NumberFilter& entry) { return entry.name == name; });
+  return it == std::end(kNumberFilters) ? nullptr : it->function;
 }
 
 }  // namespace octet::text::jinja

@@ -78,12 +78,12 @@ Value select(Runtime& runtime, const Value& input, const Arguments& arguments) {
   return make_sequence(runtime, SequenceKind::generator, std::move(result));
 }
 
-struct Entry {
+struct SelectingFilter {
   std::string_view name;
   FilterFunction function;
 };
 
-constexpr Entry kFilters[] = {
+constexpr SelectingFilter kSelectingFilters[] = {
     {"map", map},
     {"reject", select<false, false>},
     {"rejectattr", select<false, true>},
@@ -94,9 +94,9 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 FilterFunction find_selecting_filter(std::string_view name) {
-  const auto* it = std::find_if(std::begin(kFilters), std::end(kFilters),
-                                [&](const Entry& entry) { return entry.name == name; });
-  return it == std::end(kFilters) ? nullptr : it->function;
+  const auto* it = std::find_if(std::begin(kSelectingFilters), std::end(kSelectingFilters),
+                                [&](const SelectingFilter& entry) { return entry.name == name; });
+  return it == std::end(kSelectingFilters) ? nullptr : it->function;
 }
 
 }  // namespace octet::text::jinja

@@ -204,12 +204,12 @@ Value batch(Runtime& runtime, const Value& input, const Arguments& arguments) {
   return make_sequence(runtime, SequenceKind::generator, std::move(rows));
 }
 
-struct Entry {
+struct SequenceFilter {
   std::string_view name;
   FilterFunction function;
 };
 
-constexpr Entry kFilters[] = {
+constexpr SequenceFilter kSequenceFilters[] = {
     {"batch", batch},
     {"count", count},
     {"dictsort", dict_sort},
@@ -229,9 +229,9 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 FilterFunction find_sequence_filter(std::string_view name) {
-  const auto* it = std::find_if(std::begin(kFilters), std::end(kFilters),
-                                [&](const Entry& entry) { return entry.name == name; });
-  return it == std::end(kFilters) ? nullptr : it->function;
+  const auto* it = std::find_if(std::begin(kSequenceFilters), std::end(kSequenceFilters),
+                                [&](const SequenceFilter& entry) { return entry.name == name; });
+  return it == std::end(kSequenceFilters) ? nullptr : it->function;
 }
 
 }  // namespace octet::text::jinja

@@ -84,12 +84,12 @@ bool is_name_of(Runtime&, const Value& input, const Arguments& arguments) {
   return input.text() && kFind(*input.text()) != nullptr;
 }
 
-struct Entry {
+struct NamedTest {
   std::string_view name;
   TestFunction function;
 };
 
-constexpr Entry kTests[] = {
+constexpr NamedTest kTests[] = {
     {"boolean", plain<is_boolean>},
     {"callable", plain<is_callable>},
     {"defined", plain<is_defined>},
@@ -136,7 +136,7 @@ constexpr Entry kTests[] = {
 
 TestFunction find_test(std::string_view name) {
   const auto* it = std::find_if(std::begin(kTests), std::end(kTests),
-                                [&](const Entry& entry) { return entry.name == name; });
+                                [&](const NamedTest& entry) { return entry.name == name; });
   return it == std::end(kTests) ? nullptr : it->function;
 }
 

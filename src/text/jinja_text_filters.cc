@@ -248,13 +248,13 @@ Value to_json_filter(Runtime& runtime, const Value& input, const Arguments& argu
   return Value(to_json(runtime, input, style));
 }
 
-struct Entry {
+struct TextFilter {
   std::string_view name;
   FilterFunction function;
 };
 
 // safe, escape: nothing is marked as safe, because autoescape is off.
-constexpr Entry kFilters[] = {
+constexpr TextFilter kTextFilters[] = {
     {"capitalize", map_text<capitalize>},
     {"center", center},
     {"e", map_text<escape_html>},
@@ -278,9 +278,9 @@ constexpr Entry kFilters[] = {
 }  // namespace
 
 FilterFunction find_text_filter(std::string_view name) {
-  const auto* it = std::find_if(std::begin(kFilters), std::end(kFilters),
-                                [&](const Entry& entry) { return entry.name == name; });
-  return it == std::end(kFilters) ? nullptr : it->function;
+  const auto* it = std::find_if(std::begin(kTextFilters), std::end(kTextFilters),
+                                [&](const TextFilter& entry) { return entry.name == name; });
+  return it == std::end(kTextFilters) ? nullptr : it->function;
 }
 
 }  // namespace octet::text::jinja

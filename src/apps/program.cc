@@ -1,4 +1,4 @@
-// octet: the program. One clear line on stderr and a non-zero exit status for every error.
+// The program but for main(): one clear line on stderr and a non-zero exit status for every error.
 #include <octet/error.h>
 #include <octet/version.h>
 
@@ -46,6 +46,8 @@ int run_program(int argc, char** argv) {
   return kUsage;  // not reached: require_subcommand(1)
 }
 
+}  // namespace
+
 int run_and_report(int argc, char** argv) {
   try {
     return run_program(argc, argv);
@@ -58,8 +60,4 @@ int run_and_report(int argc, char** argv) {
   }
 }
 
-}  // namespace
-
 }  // namespace octet::apps
-
-int main(int argc, char** argv) { return octet::apps::run_and_report(argc, argv); }
