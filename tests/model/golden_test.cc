@@ -125,12 +125,18 @@ TextScore score(SequenceRunner& runner, const std::vector<std::int32_t>& ids, in
   const std::vector<float> logits = runner.logits(ids, chunk);
   if (base.empty()) base = logits;
   const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
-  TextScore total;
-  for (std::size_t t = 0; t < ids.size(); ++t) {
+  std::vector<TextScore> tokens(ids.size());
+  ThreadPool pool(2);
+  pool.run(ids.size(), [&](std::size_t t, int) {
     const std::vector<double> p = log_softmax(base.data() + t * vocab, vocab);
     const std::vector<double> q = log_softmax(logits.data() + t * vocab, vocab);
-    for (std::size_t i = 0; i < vocab; ++i) total.divergence += std::exp(p[i]) * (p[i] - q[i]);
-    if (t + 1 < ids.size()) total.nll -= q[static_cast<std::size_t>(ids[t + 1])];
+    for (std::size_t i = 0; i < vocab; ++i) tokens[t].divergence += std::exp(p[i]) * (p[i] - q[i]);
+    if (t + 1 < ids.size()) tokens[t].nll = -q[static_cast<std::size_t>(ids[t + 1])];
+  });
+  TextScore total;
+  for (const TextScore& token : tokens) {
+    total.nll += token.nll;
+    total.divergence += token.divergence;
   }
   return {total.nll / static_cast<double>(ids.size() - 1), total.divergence / static_cast<double>(ids.size())};
 }

@@ -66,6 +66,7 @@ class SequenceRunner {
   std::vector<float> logits(const std::vector<std::int32_t>& ids, int chunk) {
     RunnerSequence sequence;
     std::vector<float> all;
+    all.reserve(ids.size() * static_cast<std::size_t>(config().vocab_size));
     for (std::size_t at = 0; at < ids.size(); at += static_cast<std::size_t>(chunk)) {
       const auto end = std::min(ids.size(), at + static_cast<std::size_t>(chunk));
       const std::vector<float> some = step(
