@@ -20,6 +20,13 @@ struct Problem {
 
 class GemvTest : public TableTest {
  protected:
+  // One float off, as nobody promises alignment, and exactly as many as are asked for.
+  float* scratch(int cols) {
+    scratch_.assign(static_cast<std::size_t>(gemv_panel_rows(cols)) * static_cast<std::size_t>(cols), kCanary);
+    return scratch_.data();
+  }
+  std::vector<float> scratch_;
+
   void check(const Problem& p, std::mt19937& random) {
     SCOPED_TRACE(testing::Message() << dtype_name(p.dtype) << " cols " << p.cols << " tokens " << p.num_tokens
                                     << " rows [" << p.row_begin << ", " << p.row_end << ")");
@@ -46,7 +53,8 @@ class GemvTest : public TableTest {
                   .x_stride = x_stride,
                   .y = y.data(),
                   .y_stride = y_stride,
-                  .num_tokens = p.num_tokens};
+                  .num_tokens = p.num_tokens,
+                  .scratch = scratch(p.cols)};
     table().gemv(args);
     args.y = expected.data();
     reference().gemv(args);
@@ -77,6 +85,44 @@ TEST_P(GemvTest, EveryNumberOfTokensAndRowRange) {
     }
 }
 
+TEST_P(GemvTest, MorePanelsThanOne) {
+  std::mt19937 random(23);
+  for (const Dtype dtype : kDtypes) {
+    check({dtype, 310, 40, 50, 1, 307}, random);  // panels of 128 rows
+    check({dtype, 21, 9000, 13, 0, 21}, random);  // of 8
+    check({dtype, 131, 576, 12, 2, 131}, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+// What makes an answer independent of the batch that it is computed in.
+TEST_P(GemvTest, ATokenHasTheSameBitsAloneAndAmongOthers) {
+  std::mt19937 random(24);
+  std::normal_distribution<float> normal;
+  constexpr int kRows = 23, kTokens = 40;
+  for (const Dtype dtype : kDtypes)
+    for (const int cols : {5, 16, 200, 576}) {
+      std::vector<std::byte> weight(static_cast<std::size_t>(kRows * cols) * dtype_bytes(dtype));
+      for (int i = 0; i < kRows * cols; ++i) reference::set_element(weight.data(), dtype, i, normal(random));
+      std::vector<float> x(static_cast<std::size_t>(kTokens * cols));
+      for (float& value : x) value = normal(random);
+      const auto run = [&](int token, int count, int row_begin, int row_end) {
+        std::vector<float> y(kTokens * kRows, kCanary);
+        table().gemv({weight.data(), dtype, cols, row_begin, row_end, x.data() + token * cols, cols, y.data(),
+                      kRows, count, scratch(cols)});
+        return y;
+      };
+      const std::vector<float> together = run(0, kTokens, 0, kRows);
+      for (int token = 0; token < kTokens; ++token) {
+        const int count = std::min(1 + token % 15, kTokens - token), first = token % 5;
+        const std::vector<float> alone = run(token, count, first, kRows);
+        for (int r = first; r < kRows; ++r)
+          ASSERT_EQ(alone[static_cast<std::size_t>(r)], together[static_cast<std::size_t>(token * kRows + r)])
+              << dtype_name(dtype) << " cols " << cols << " token " << token << " of " << count << " row " << r;
+      }
+    }
+}
+
 TEST_P(GemvTest, NanInAWeightReachesItsRowAlone) {
   for (const Dtype dtype : kDtypes) {
     std::vector<std::byte> weights(4 * 32 * dtype_bytes(dtype));  // zeros
@@ -92,7 +138,8 @@ TEST_P(GemvTest, NanInAWeightReachesItsRowAlone) {
                   .x_stride = 32,
                   .y = y.data(),
                   .y_stride = 4,
-                  .num_tokens = 1});
+                  .num_tokens = 1,
+                  .scratch = nullptr});
     EXPECT_TRUE(std::isnan(y[2])) << dtype_name(dtype);
     EXPECT_EQ(y[1], 0.0f);
     EXPECT_EQ(y[3], 0.0f);

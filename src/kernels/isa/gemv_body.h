@@ -1,9 +1,13 @@
-// y = x W^T for few tokens, over any vector struct V: each weight is read from memory once.
+// y = x W^T, over any vector struct V, for one token and for thousands: each weight is read from memory once.
 //
-// The work goes in tiles of R rows by M tokens, whose R * M accumulators, R weights and one activation fit
-// the registers. With one token this is bound by memory: several rows at once give the chains of
-// additions room. With more tokens than a tile takes, the tiles of one group of rows follow each other, so
-// that the rows come from the first-level cache from the second tile on.
+// The work goes in tiles of R rows by M tokens, whose R * M accumulators stay in registers. Every y[m, r] is
+// summed along the columns in V::width lanes, and the lanes are added in one order, whatever the tile: a
+// token's result is the same bits alone and among any number of others.
+//
+// With one token this is bound by memory: several rows at once give the chains of additions room. Up to a tile
+// of tokens the weights are converted in registers; with more, a panel of rows is converted to float32 once,
+// stays in the second-level cache, and is met by every tile of tokens. Then the multiply-adds are the limit: a
+// step of 4 x 6 (or 4 x 3, of 16 registers) does 24 of them for 10 loads.
 #pragma once
 
 #include "kernels/isa/elementwise_body.h"
@@ -11,84 +15,168 @@
 namespace octet::kernels {
 namespace {
 
+// A tile's rows, and the most tokens that it takes.
+inline constexpr int kGemvRows = 4;
+template <class V>
+inline constexpr int kGemvTokens = V::width == 16 ? 6 : 3;
+
+// Where a tile begins: `w` [R, cols] of type D in rows of row_bytes, x [M, cols], y[m * y_stride + r].
+struct GemvTile {
+  const std::byte* w;
+  std::int64_t row_bytes;
+  const float* x;
+  std::int64_t x_stride;
+  float* y;
+  std::int64_t y_stride;
+  int cols;
+};
+
 template <class V, Dtype D, int R, int M>
-void gemv_tile(const GemvArgs& args, int row, int token) {
+void gemv_tile(const GemvTile& tile) {
   constexpr std::int64_t size = dtype_bytes(D);
-  const std::int64_t row_bytes = args.cols * size;
-  const std::byte* w = static_cast<const std::byte*>(args.weight) + row * row_bytes;
-  const float* x = args.x + token * args.x_stride;
-  V sums[R][M];
+  V sums[R][M];  // all loops over them are unrolled, or they would be written to memory
+#pragma GCC unroll 4
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m) sums[r][m] = V::zero();
+  const auto add_step = [&](const auto& weight, const auto& activation) __attribute__((always_inline)) {
+    // The fewer of the two stay in registers while the others pass.
+    if constexpr (R <= M) {
+      V weights[R];
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) weights[r] = weight(r).in_register();
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        const V x = activation(m).in_register();
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) sums[r][m] = fma(weights[r], x, sums[r][m]);
+      }
+    } else {
+      V x[M];
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) x[m] = activation(m).in_register();
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const V w = weight(r).in_register();
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) sums[r][m] = fma(w, x[m], sums[r][m]);
+      }
+    }
+  };
 
   // A row is too short a stream for the hardware to run ahead in, so each step asks for as many bytes of the
   // next R rows, which lie right behind, as it reads of these.
   constexpr int step_bytes = R * V::width * static_cast<int>(size);
-  const std::byte* ahead = w + R * row_bytes;
+  const std::byte* ahead = tile.w + R * tile.row_bytes;
   int c = 0;
-  for (; c + V::width <= args.cols; c += V::width) {
-    for (int i = 0; i < step_bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
+  for (; c + V::width <= tile.cols; c += V::width) {
+    for (int i = 0; i < step_bytes; i += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
     ahead += step_bytes;
-    V weights[R];
-    for (int r = 0; r < R; ++r) weights[r] = V::template load_exact<D>(w + r * row_bytes + c * size);
-    for (int m = 0; m < M; ++m) {
-      const V activation = V::load(x + m * args.x_stride + c);
-      for (int r = 0; r < R; ++r) sums[r][m] = fma(weights[r], activation, sums[r][m]);
-    }
+    add_step([&](int r) { return V::template load_exact<D>(tile.w + r * tile.row_bytes + c * size); },
+             [&](int m) { return V::load(tile.x + m * tile.x_stride + c); });
   }
-  if (const int n = args.cols - c; n > 0) {
-    for (int r = 0; r < R; ++r) {
-      const V weights = load_exact_first<V, D>(w + r * row_bytes + c * size, n);
-      for (int m = 0; m < M; ++m)
-        sums[r][m] = fma(weights, V::load_first(x + m * args.x_stride + c, n), sums[r][m]);
-    }
+  if (const int n = tile.cols - c; n > 0)
+    add_step([&](int r) { return load_exact_first<V, D>(tile.w + r * tile.row_bytes + c * size, n); },
+             [&](int m) { return V::load_first(tile.x + m * tile.x_stride + c, n); });
+
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) {
+    float* y = tile.y + m * tile.y_stride;
+    if constexpr (R == 4)
+      _mm_storeu_ps(y, V::reduce_add4(sums[0][m], sums[1][m], sums[2][m], sums[3][m]));
+    else
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) y[r] = sums[r][m].reduce_add();
   }
-  for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) args.y[(token + m) * args.y_stride + row + r] = sums[r][m].reduce_add();
 }
 
-// R rows for all tokens, in tiles of up to six of about the same size.
+// R rows for `num_tokens` tokens, in tiles of about the same size.
 template <class V, Dtype D, int R>
-void gemv_rows(const GemvArgs& args, int row) {
-  constexpr int most = 6;
-  for (int token = 0; token < args.num_tokens;) {
-    const int left = args.num_tokens - token;
+void gemv_rows(GemvTile tile, int num_tokens) {
+  constexpr int most = kGemvTokens<V>;
+  for (int left = num_tokens; left > 0;) {
     const int tiles = (left + most - 1) / most;
     const int m = (left + tiles - 1) / tiles;
     switch (m) {
       case 1:
-        gemv_tile<V, D, R, 1>(args, row, token);
+        gemv_tile<V, D, R, 1>(tile);
         break;
       case 2:
-        gemv_tile<V, D, R, 2>(args, row, token);
+        gemv_tile<V, D, R, 2>(tile);
         break;
       case 3:
-        gemv_tile<V, D, R, 3>(args, row, token);
-        break;
-      case 4:
-        gemv_tile<V, D, R, 4>(args, row, token);
-        break;
-      case 5:
-        gemv_tile<V, D, R, 5>(args, row, token);
+        gemv_tile<V, D, R, 3>(tile);
         break;
       default:
-        gemv_tile<V, D, R, 6>(args, row, token);
+        if constexpr (most > 3) {
+          if (m == 4)
+            gemv_tile<V, D, R, 4>(tile);
+          else if (m == 5)
+            gemv_tile<V, D, R, 5>(tile);
+          else
+            gemv_tile<V, D, R, 6>(tile);
+        }
         break;
     }
-    token += m;
+    tile.x += m * tile.x_stride;
+    tile.y += m * tile.y_stride;
+    left -= m;
+  }
+}
+
+// `rows` rows for `num_tokens` tokens, rows by rows.
+template <class V, Dtype D>
+void gemv_block(GemvTile tile, int rows, int num_tokens) {
+  for (; rows >= kGemvRows; rows -= kGemvRows) {
+    gemv_rows<V, D, kGemvRows>(tile, num_tokens);
+    tile.w += kGemvRows * tile.row_bytes;
+    tile.y += kGemvRows;
+  }
+  for (; rows > 0; --rows) {
+    gemv_rows<V, D, 1>(tile, num_tokens);
+    tile.w += tile.row_bytes;
+    tile.y += 1;
+  }
+}
+
+// A panel of float32 rows for all tokens: tile by tile of tokens, each of which stays near while the rows pass.
+template <class V>
+void gemv_panel(GemvTile tile, int rows, int num_tokens) {
+  constexpr int most = kGemvTokens<V>;
+  for (int token = 0; token < num_tokens; token += most) {
+    const int tokens = num_tokens - token < most ? num_tokens - token : most;
+    gemv_block<V, Dtype::float32>(tile, rows, tokens);
+    tile.x += tokens * tile.x_stride;
+    tile.y += tokens * tile.y_stride;
   }
 }
 
 template <class V, Dtype D>
 void gemv_from(const GemvArgs& args) {
-  int row = args.row_begin;
-  if (args.num_tokens == 1)
-    for (; row + 4 <= args.row_end; row += 4) gemv_tile<V, D, 4, 1>(args, row, 0);
-  else if (args.num_tokens <= 3 || V::width == 16)  // 4 rows: 12 of 16 registers, or 24 of 32
-    for (; row + 4 <= args.row_end; row += 4) gemv_rows<V, D, 4>(args, row);
-  else
-    for (; row + 2 <= args.row_end; row += 2) gemv_rows<V, D, 2>(args, row);
-  for (; row < args.row_end; ++row) gemv_rows<V, D, 1>(args, row);
+  constexpr std::int64_t size = dtype_bytes(D);
+  const int rows = args.row_end - args.row_begin;
+  GemvTile tile{static_cast<const std::byte*>(args.weight) + args.row_begin * args.cols * size,
+                args.cols * size,
+                args.x,
+                args.x_stride,
+                args.y + args.row_begin,
+                args.y_stride,
+                args.cols};
+  if (args.num_tokens < kGemvPanelTokens) return gemv_block<V, D>(tile, rows, args.num_tokens);
+  const int panel_rows = gemv_panel_rows(args.cols);
+  for (int row = 0; row < rows; row += panel_rows) {
+    const int count = rows - row < panel_rows ? rows - row : panel_rows;
+    GemvTile panel = tile;
+    panel.w = tile.w + row * tile.row_bytes;
+    panel.y = tile.y + row;
+    if constexpr (D != Dtype::float32) {
+      to_float<V>(args.scratch, panel.w, D, static_cast<std::int64_t>(count) * args.cols);
+      panel.w = reinterpret_cast<const std::byte*>(args.scratch);
+      panel.row_bytes = args.cols * static_cast<std::int64_t>(sizeof(float));
+    }
+    gemv_panel<V>(panel, count, args.num_tokens);
+  }
 }
 
 template <class V>

@@ -54,6 +54,16 @@ struct VecF8 {
     x = _mm_add_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
   }
+  // reduce_add of each, to the bit, for less.
+  static OCTET_INLINE __m128 reduce_add4(VecF8 a, VecF8 b, VecF8 c, VecF8 d) {
+    const auto half = [](VecF8 x) {
+      return _mm_add_ps(_mm256_castps256_ps128(x.v), _mm256_extractf128_ps(x.v, 1));
+    };
+    const __m128 a4 = half(a), b4 = half(b), c4 = half(c), d4 = half(d);
+    const __m128 ab = _mm_add_ps(_mm_movelh_ps(a4, b4), _mm_movehl_ps(b4, a4));
+    const __m128 cd = _mm_add_ps(_mm_movelh_ps(c4, d4), _mm_movehl_ps(d4, c4));
+    return _mm_add_ps(_mm_shuffle_ps(ab, cd, 0x88), _mm_shuffle_ps(ab, cd, 0xdd));
+  }
   // NaN may be dropped.
   OCTET_INLINE float reduce_max() const {
     __m128 x = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -26,6 +26,9 @@ struct VecF16 {
   }
 
   OCTET_INLINE float reduce_add() const { return (low() + high()).reduce_add(); }
+  static OCTET_INLINE __m128 reduce_add4(VecF16 a, VecF16 b, VecF16 c, VecF16 d) {
+    return VecF8::reduce_add4(a.low() + a.high(), b.low() + b.high(), c.low() + c.high(), d.low() + d.high());
+  }
   // NaN may be dropped.
   OCTET_INLINE float reduce_max() const { return VecF8{_mm256_max_ps(low().v, high().v)}.reduce_max(); }
 
