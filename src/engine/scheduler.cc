@@ -114,6 +114,7 @@ void fill_batch_plan(std::span<const ScheduledChunk> chunks, int block_size, mod
       plan.slot_mapping.push_back(block * block_size + position % block_size);
     }
     plan.query_start.push_back(plan.num_tokens());
+    plan.prompt_lengths.push_back(static_cast<std::int32_t>(sequence.prompt_size));
     if (chunk.completes()) plan.logits_rows.push_back(plan.num_tokens() - 1);
   }
 }

@@ -100,6 +100,7 @@ class SingleSequence {
       plan_.slot_mapping.push_back(position);  // the block table is the identity
     }
     plan_.query_start.push_back(tokens);
+    plan_.prompt_lengths.push_back(tokens > 1 ? first_position + tokens : 0);
     plan_.block_tables = block_table_;
     plan_.max_blocks = static_cast<std::int32_t>(block_table_.size());
     plan_.logits_rows.push_back(tokens - 1);

@@ -89,10 +89,11 @@ void plan_attention(Step& step) {
   for (int seq = 0; seq < plan.num_seqs(); ++seq) {
     const int first = plan.query_start[static_cast<std::size_t>(seq)];
     const int last = plan.query_start[static_cast<std::size_t>(seq) + 1];
-    if (last - first == 1)
-      plan_decode(step, seq, first);
-    else
-      plan_prefill(step, seq, first, last);
+    const int prompt_left =
+        plan.prompt_lengths[static_cast<std::size_t>(seq)] - plan.positions[static_cast<std::size_t>(first)];
+    const int decode = first + std::clamp(prompt_left, 0, last - first);
+    plan_prefill(step, seq, first, decode);
+    for (int token = decode; token < last; ++token) plan_decode(step, seq, token);
   }
   // The latest positions attend to most: start with them, so that the threads end together.
   std::stable_sort(step.prefill_items.begin(), step.prefill_items.end(),

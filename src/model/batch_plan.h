@@ -6,7 +6,7 @@
 
 namespace octet::model {
 
-// T tokens of S sequences, each sequence's tokens consecutive. A sequence with one token is a decode.
+// T tokens of S sequences, each sequence's tokens consecutive.
 struct BatchPlan {
   std::vector<std::int32_t> token_ids;     // [T]
   std::vector<std::int32_t> positions;     // [T] position of the token in its sequence
@@ -14,7 +14,11 @@ struct BatchPlan {
   std::vector<std::int32_t> query_start;   // [S + 1] first token of each sequence; back() == T
   std::vector<std::int32_t> block_tables;  // [S, max_blocks] block ids, rows padded with 0
   std::int32_t max_blocks = 0;             // row length of block_tables
-  std::vector<std::int32_t> logits_rows;   // [L] tokens whose logits are wanted, rising
+  // [S] Tokens at positions below this are attended to as a prompt (prefill), the others one by one (decode).
+  // The two kernels differ in the last bits, so which one a token meets must not depend on how its sequence is
+  // cut into steps.
+  std::vector<std::int32_t> prompt_lengths;
+  std::vector<std::int32_t> logits_rows;  // [L] tokens whose logits are wanted, rising
 
   int num_tokens() const { return static_cast<int>(token_ids.size()); }
   int num_seqs() const { return static_cast<int>(query_start.size()) - 1; }
@@ -25,6 +29,7 @@ struct BatchPlan {
     query_start.assign(1, 0);
     block_tables.clear();
     max_blocks = 0;
+    prompt_lengths.clear();
     logits_rows.clear();
   }
 };

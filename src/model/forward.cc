@@ -76,6 +76,7 @@ void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
   OCTET_CHECK(tokens > 0 && plan.num_tokens() <= max_batched_tokens);
   OCTET_CHECK(plan.positions.size() == tokens && plan.slot_mapping.size() == tokens);
   OCTET_CHECK(plan.query_start.front() == 0 && plan.query_start.back() == plan.num_tokens());
+  OCTET_CHECK(plan.prompt_lengths.size() == static_cast<std::size_t>(plan.num_seqs()));
   OCTET_CHECK(plan.block_tables.size() ==
               static_cast<std::size_t>(plan.num_seqs()) * static_cast<std::size_t>(plan.max_blocks));
   const kv::KvLayout& layout = cache.layout();

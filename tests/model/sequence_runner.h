@@ -107,6 +107,7 @@ class SequenceRunner {
       if (every_token || &id == &chunk.ids.back()) plan_.logits_rows.push_back(plan_.num_tokens() - 1);
     }
     plan_.query_start.push_back(plan_.num_tokens());
+    plan_.prompt_lengths.push_back(chunk.ids.size() > 1 ? sequence.length : 0);  // one token is a decode
   }
 
   std::shared_ptr<const files::Checkpoint> checkpoint_;

@@ -16,8 +16,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 THIRD_PARTY = {
     "nlohmann/": {"files", "text", "server", "apps"},
     "CLI/": {"apps"},
-    "oneapi/dnnl/": {"kernels"},
-    "dnnl": {"kernels"},
     "pcre2.h": {"text"},
     "utf8proc.h": {"text"},
     "httplib.h": {"server"},
