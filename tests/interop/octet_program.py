@@ -25,3 +25,15 @@ def generate(model, *arguments):
 
 def id_arguments(prompts):
     return [word for ids in prompts for word in ("--prompt-token-ids", ",".join(map(str, ids)))]
+
+
+def scales(model):
+    """{kind: [layer][1 or kv head]} of a checkpoint, as `octet inspect` found them; all used and without a fault."""
+    done = run("inspect", model, "--json")
+    found = json.loads(done.stdout)["kv_scales"]
+    if done.returncode != 0 or found["error"] or not all(tensor["used"] for tensor in found["tensors"]):
+        raise AssertionError(f"octet inspect refuses scales: {done.stdout} {done.stderr}")
+    by_kind = {}
+    for tensor in found["tensors"]:
+        by_kind.setdefault(tensor["which"], []).append(tensor["values"])
+    return by_kind

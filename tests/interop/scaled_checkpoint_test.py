@@ -56,6 +56,9 @@ class ScaledCheckpoint(unittest.TestCase):
             prompts = [prompt["ids"] for prompt in golden["prompts"]]
             answers = octet_program.generate(folder, "--kv-cache-dtype", "auto", "--max-tokens", TOKENS,
                                              "--ignore-eos", *octet_program.id_arguments(prompts))
+            loaded = transformers_model.loaded_scales(folder)
+        for kind in ("k", "v"):
+            self.assertEqual(scales[kind], loaded[kind])  # transformers takes the same tensors for scales
         for prompt, answer in zip(prompts, answers, strict=True):
             self.assertEqual("fp8_e4m3", answer["kv_cache"]["dtype"])  # what quantization_config asks for
             self.assertEqual(strategy, answer["kv_cache"]["scale_strategy"])

@@ -49,3 +49,12 @@ def logprobs(directory, prompt, continuation, store_key, store_value):
     ids = torch.tensor([list(prompt) + list(continuation)])
     logits = load(directory)(ids, past_key_values=StoredCache(store_key, store_value), use_cache=True).logits[0]
     return torch.log_softmax(logits[len(prompt) - 1 : -1], dim=-1)
+
+
+def loaded_scales(directory):
+    """{kind: [layer][1 or kv head]}: the scale parameters of a checkpoint that transformers loaded as quantised."""
+    logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto")
+    layers = [layer.self_attn for layer in model.model.layers]
+    return {kind: [getattr(layer, f"{kind}_scale").float().reshape(-1).tolist() for layer in layers]
+            for kind in ("q", "k", "v") if hasattr(layers[0], f"{kind}_scale")}
