@@ -4,7 +4,9 @@
 #include <octet/error.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace octet {
@@ -22,6 +24,19 @@ struct KvCacheDtypeOptions {
 // The values that kv_cache_dtype may have: "auto", "fp8", …
 OCTET_EXPORT const std::vector<std::string>& kv_cache_dtype_names();
 
+// What KV scales are calculated from at the start, instead of being read from the checkpoint: vLLM's
+// calculate_kv_scales, which is true or false, with two sources more. See docs/kv-cache.md.
+struct CalculateKvScales {
+  // "random": random tokens are run through the model; "prompt": the first prompt, before its keys and values
+  // are stored; "bound": the weights alone, such that nothing ever saturates; empty: nothing is calculated. The
+  // strings "true" and "false" are what the bools are.
+  std::string from;
+
+  CalculateKvScales(bool random = false) : from(random ? "random" : "") {}
+  CalculateKvScales(const char* source) : from(source) {}
+  CalculateKvScales(std::string source) : from(std::move(source)) {}
+};
+
 // How much memory the KV cache takes and what it holds. All figures are exact.
 struct KvCacheStats {
   // As stored: "bfloat16", "float16", "float32", "fp8_e4m3", "fp8_e5m2"; where keys and values differ
@@ -36,9 +51,14 @@ struct KvCacheStats {
   std::int64_t total_bytes = 0;      // of the pool
   std::int64_t capacity_tokens = 0;  // num_blocks * block_size
   std::int64_t used_blocks = 0;      // now
-  // Where the scales came from: "checkpoint (60 tensors)", "none found: 1.0" or "not needed".
+  // Where the scales came from: "checkpoint (60 tensors)", "none found: 1.0", "not needed", "calculated from
+  // 512 random tokens", "calculated from the first prompt (37 tokens)" or "calculated from the weights".
   std::string scale_source;
   std::string scale_strategy;  // "tensor", "attn_head" or "none" (16- and 32-bit caches)
+  // Keys and values that were stored since the start, and those of them that the scales could not represent, so
+  // that the largest value stands for them. Counted where scales were calculated from tokens.
+  std::optional<std::int64_t> stored_values;
+  std::optional<std::int64_t> saturated_values;
 };
 
 }  // namespace octet

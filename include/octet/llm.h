@@ -29,13 +29,16 @@ struct LLMOptions {
   std::string kv_cache_dtype_k = {};                         // for the keys alone; empty = kv_cache_dtype
   std::string kv_cache_dtype_v = {};                         // for the values alone; empty = kv_cache_dtype
   std::vector<std::string> kv_cache_dtype_skip_layers = {};  // left in 16 bits: indices, or "sliding_window"
-  std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
-  int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
-  std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
-  int max_num_seqs = 32;                   // sequences in one step
-  int max_num_batched_tokens = 512;        // tokens in one step; longer prompts go in chunks
-  int threads = 0;                         // 0 = physical cores
-  std::string isa = {};                    // forces a kernel table; empty = OCTET_ISA, then the fastest
+  // FP8 scales of this process's own, for all that it runs: true (from random tokens), "prompt" or "bound".
+  CalculateKvScales calculate_kv_scales = {};
+  std::string kv_scale_strategy = "tensor";  // of those scales: tensor, or attn_head (one a KV head)
+  std::optional<int> max_model_len = {};     // tokens; default: the config's max_position_embeddings
+  int block_size = 16;                       // tokens a block: 8, 16, 32, 64 or 128
+  std::int64_t kv_cache_memory_bytes = 0;    // 0 = what max_model_len needs for one sequence, at least
+  int max_num_seqs = 32;                     // sequences in one step
+  int max_num_batched_tokens = 512;          // tokens in one step; longer prompts go in chunks
+  int threads = 0;                           // 0 = physical cores
+  std::string isa = {};                      // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
 
 // A prompt as text or as token ids (ids win where both are given).
@@ -130,6 +133,7 @@ class OCTET_EXPORT LLM {
   SamplingParams default_sampling_params() const;
 
   KvCacheStats kv_cache_stats() const;
+  // Grows once more where the first prompt decides the KV scales.
   const std::vector<std::string>& notices() const;
   int max_model_len() const;
   int vocab_size() const;

@@ -108,6 +108,10 @@ void write_json_answers(std::ostream& out, const std::vector<RequestOutput>& out
                         {"capacity_tokens", cache.capacity_tokens},
                         {"scale_source", cache.scale_source},
                         {"scale_strategy", cache.scale_strategy}};
+    if (cache.saturated_values) {
+      line["kv_cache"]["stored_values"] = *cache.stored_values;
+      line["kv_cache"]["saturated_values"] = *cache.saturated_values;
+    }
     out << line.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
   }
 }
@@ -144,7 +148,10 @@ void write_summary(std::ostream& out, const std::vector<RequestOutput>& outputs,
       << format("%.1f", totals.prefill_rate) << " tokens/s, decode " << format("%.1f", totals.decode_rate)
       << " tokens/s (" << llm.isa() << ", " << llm.threads() << " threads); KV cache " << cache.dtype << ", "
       << cache.bytes_per_token << " bytes/token, " << cache.capacity_tokens << " tokens fit in "
-      << cache.total_bytes << " bytes; scales: " << cache.scale_source << "\n";
+      << cache.total_bytes << " bytes; scales: " << cache.scale_source;
+  if (cache.saturated_values)
+    out << "; " << *cache.saturated_values << " of " << *cache.stored_values << " values saturated";
+  out << "\n";
 }
 
 }  // namespace octet::apps

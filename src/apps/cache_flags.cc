@@ -17,4 +17,16 @@ void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
       ->take_all();
 }
 
+void add_scale_calculation_flags(CLI::App& app, std::string& calculate, std::string& strategy) {
+  CLI::Option* flag =
+      app.add_flag("--calculate-kv-scales{random}", calculate,
+                   "FP8 scales of this run's own, from 512 random tokens; =prompt: from the first "
+                   "prompt; =bound: from the weights, so that nothing saturates");
+  flag->check(CLI::IsMember({"random", "prompt", "bound", "true", "false"}));
+  app.add_option("--kv-scale-strategy", strategy,
+                 "With --calculate-kv-scales: tensor (one scale a layer) or attn_head (one a KV head) [tensor]")
+      ->check(CLI::IsMember({"tensor", "attn_head"}))
+      ->needs(flag);
+}
+
 }  // namespace octet::apps

@@ -11,4 +11,7 @@ namespace octet::apps {
 void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
                            std::vector<std::string>& skip_layers);
 
+// Adds --calculate-kv-scales[=random|prompt|bound] and --kv-scale-strategy.
+void add_scale_calculation_flags(CLI::App& app, std::string& calculate, std::string& strategy);
+
 }  // namespace octet::apps

@@ -26,6 +26,7 @@ namespace {
 struct GenerateFlags {
   LLMOptions options;
   std::string kv_cache_memory_bytes;
+  std::string calculate_kv_scales;
 
   std::vector<std::string> prompts;
   std::vector<std::string> prompt_files;
@@ -59,6 +60,7 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
       ->check(CLI::IsMember(kv_cache_dtype_names()));
   add_cache_dtype_flags(app, flags.options.kv_cache_dtype_k, flags.options.kv_cache_dtype_v,
                         flags.options.kv_cache_dtype_skip_layers);
+  add_scale_calculation_flags(app, flags.calculate_kv_scales, flags.options.kv_scale_strategy);
   app.add_option("--max-model-len", flags.options.max_model_len,
                  "Tokens of prompt and answer together [the model's max_position_embeddings]");
   app.add_option("--block-size", flags.options.block_size,
@@ -157,6 +159,7 @@ std::vector<RequestOutput> answer(LLM& llm, const GenerateFlags& flags, const st
 
 int generate(const CLI::App& app, const GenerateFlags& flags) {
   LLMOptions options = flags.options;
+  options.calculate_kv_scales = flags.calculate_kv_scales;
   if (!flags.kv_cache_memory_bytes.empty()) {
     options.kv_cache_memory_bytes = parse_byte_size(flags.kv_cache_memory_bytes, "--kv-cache-memory-bytes");
     if (options.kv_cache_memory_bytes == 0) refuse("--kv-cache-memory-bytes", "expected more than 0 bytes");
@@ -166,7 +169,11 @@ int generate(const CLI::App& app, const GenerateFlags& flags) {
   install_interrupt_handler();
   LLM llm(std::move(options));
   const InterruptGuard guard(llm);
-  for (const std::string& notice : llm.notices()) std::cerr << "octet: notice: " << notice << "\n";
+  std::size_t said = 0;
+  const auto say_notices = [&] {
+    for (; said < llm.notices().size(); ++said) std::cerr << "octet: notice: " << llm.notices()[said] << "\n";
+  };
+  say_notices();
 
   const bool stream = prompts.size() == 1 && !flags.json && isatty(STDOUT_FILENO) != 0;
   TextCallback on_text;
@@ -183,6 +190,7 @@ int generate(const CLI::App& app, const GenerateFlags& flags) {
     write_plain_answers(std::cout, outputs);
   }
   finish_output();
+  say_notices();  // the first prompt may have set the scales
   write_summary(std::cerr, outputs, llm);
   return interrupted() ? kInterrupted : kSuccess;
 }

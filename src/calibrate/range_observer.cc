@@ -46,16 +46,22 @@ std::vector<float> to_scales(std::vector<float> ranges, kv::ScaleStrategy strate
 
 }  // namespace
 
+kv::LayerScales layer_scales(const LayerRanges& ranges, int layer, kv::ScaleStrategy strategy,
+                             Targets targets) {
+  const auto index = static_cast<std::size_t>(layer);
+  kv::LayerScales scales;
+  scales.k = to_scales(ranges.k, strategy, index, "k");
+  scales.v = to_scales(ranges.v, strategy, index, "v");
+  if (targets.q) scales.q = to_scales(ranges.q, strategy, index, "q");
+  return scales;
+}
+
 kv::KvScales scales_from_ranges(const std::vector<LayerRanges>& layers, kv::ScaleStrategy strategy,
                                 Targets targets) {
   kv::KvScales scales;
   scales.strategy = strategy;
-  for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-    kv::LayerScales& to = scales.layers.emplace_back();
-    to.k = to_scales(layers[layer].k, strategy, layer, "k");
-    to.v = to_scales(layers[layer].v, strategy, layer, "v");
-    if (targets.q) to.q = to_scales(layers[layer].q, strategy, layer, "q");
-  }
+  for (std::size_t layer = 0; layer < layers.size(); ++layer)
+    scales.layers.push_back(layer_scales(layers[layer], static_cast<int>(layer), strategy, targets));
   return scales;
 }
 

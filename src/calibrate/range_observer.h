@@ -30,6 +30,10 @@ struct Targets {
 kv::KvScales scales_from_ranges(const std::vector<LayerRanges>& layers, kv::ScaleStrategy strategy,
                                 Targets targets = {});
 
+// The same for one layer, whose number is for the Error.
+kv::LayerScales layer_scales(const LayerRanges& ranges, int layer, kv::ScaleStrategy strategy,
+                             Targets targets = {});
+
 // The largest |x| of each head over all rows, joined with what `ranges` [num_heads] holds already.
 void widen(std::vector<float>& ranges, const model::HeadRows& rows);
 

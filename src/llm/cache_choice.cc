@@ -101,6 +101,20 @@ void use_checkpoint_scales(const model::KvScaleReport& report, CacheChoice& choi
   }
 }
 
+// What is to be calculated takes the place of what the checkpoint has, as in vLLM.
+void leave_scales_to_calculation(const model::KvScaleReport& report, CacheChoice& choice) {
+  if (!takes_scale(choice.dtypes.k) && !takes_scale(choice.dtypes.v)) {
+    const kv::KvLayout one_layer(1, 1, 1, 16, choice.dtypes.k, choice.dtypes.v);
+    throw Error(ErrorCode::invalid_argument,
+                "expected a cache that takes scales (kv_cache_dtype fp8), found " + one_layer.describe_dtypes(),
+                "calculate_kv_scales");
+  }
+  if (report.scales)
+    choice.notices.push_back(
+        "the checkpoint's " + std::to_string(count_used_scales(report)) +
+        " KV scale tensors are not used: others are calculated, as calculate_kv_scales asks");
+}
+
 void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
   choice.scale_source = "not needed";
   choice.scale_strategy = "none";
@@ -136,7 +150,7 @@ std::int64_t available_memory_bytes() {
 }  // namespace
 
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
-                         const model::KvScaleReport& report) {
+                         const model::KvScaleReport& report, bool calculated) {
   const KvDtype automatic = report.requested_dtype.value_or(auto_dtype(config));
   const auto asked = parse_kv_cache_dtype(options.kv_cache_dtype, "kv_cache_dtype");
   bool follows_checkpoint = false;
@@ -154,7 +168,10 @@ CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelC
   if (follows_checkpoint)
     choice.notices.push_back("kv_cache_dtype auto: " + std::string(dtype_name(automatic)) +
                              ", as the checkpoint's quantization_config (" + report.quant_method + ") asks");
-  choose_scales(report, choice);
+  if (calculated)
+    leave_scales_to_calculation(report, choice);
+  else
+    choose_scales(report, choice);
   return choice;
 }
 

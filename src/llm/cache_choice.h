@@ -26,9 +26,11 @@ struct CacheChoice {
 
 // Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for; else float16, or float32 for a float32
 // model) or one of kv_cache_dtype_names(), for keys, for values and for the layers that are skipped.
-// Throws Error{invalid_argument} naming the option for any other value, or a layer that is not there.
+// With `calculated`, the scales of the checkpoint are left aside for others that are yet to be calculated.
+// Throws Error{invalid_argument} naming the option for any other value, a layer that is not there, or a cache
+// that has no use for scales that were to be calculated.
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
-                         const model::KvScaleReport& report);
+                         const model::KvScaleReport& report, bool calculated = false);
 
 kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size);
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "llm/kernel_choice.h"
+#include "llm/scale_calculation.h"
 #include "model/kv_scale_loading.h"
 
 namespace octet::llm {
@@ -43,6 +44,14 @@ int choose_max_model_len(const std::optional<int>& asked, const model::ModelConf
   return *asked;
 }
 
+// The observer that sets the scales from the first prompt, and counts what they cannot represent.
+void watch_scales(const ScaleCalculation& calculation, model::Model& model, EngineSetup& setup) {
+  setup.awaits_first_prompt = calculation.source == ScaleCalculation::Source::prompt;
+  setup.warm_up = std::make_unique<calibrate::WarmUpObserver>(*setup.cache, calculation.strategy,
+                                                              setup.awaits_first_prompt);
+  model.set_observer(setup.warm_up.get());
+}
+
 }  // namespace
 
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
@@ -59,6 +68,7 @@ LoadedModel load_model(const std::string& directory, const std::string& isa, int
 
 EngineSetup set_up_engine(const LLMOptions& options) {
   check_options(options);
+  const ScaleCalculation calculation = read_scale_calculation(options);
   LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();
@@ -68,20 +78,25 @@ EngineSetup set_up_engine(const LLMOptions& options) {
     setup.chat_template = text::ChatTemplate::parse(tokenizer.chat_template(), tokenizer.chat_template_file());
   setup.end_tokens = read_end_tokens(checkpoint, config, tokenizer);
   setup.default_params = read_default_sampling_params(checkpoint);
+  setup.max_num_batched_tokens = options.max_num_batched_tokens;
   setup.max_model_len = choose_max_model_len(options.max_model_len, config);
 
   CacheChoice choice = choose_cache({options.kv_cache_dtype, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                                      options.kv_cache_dtype_skip_layers},
-                                    config, model::load_kv_scales(checkpoint, config));
-  setup.scale_source = std::move(choice.scale_source);
-  setup.scale_strategy = std::move(choice.scale_strategy);
-  setup.notices = std::move(choice.notices);
+                                    config, model::load_kv_scales(checkpoint, config), calculation.wanted());
   const kv::KvLayout layout = cache_layout(config, choice, options.block_size);
   setup.cache_dtypes = choice.dtypes;
   setup.skip_layers = std::move(choice.skip_layers);
   const std::int32_t num_blocks =
       choose_num_blocks(layout, setup.max_model_len, options.max_num_seqs, options.kv_cache_memory_bytes);
+  if (calculation.wanted())
+    calculate_scales(calculation, *loaded.model, *loaded.threads, tokenizer, setup.max_model_len,
+                     options.max_num_batched_tokens, choice);
+  setup.scale_source = std::move(choice.scale_source);
+  setup.scale_strategy = std::move(choice.scale_strategy);
+  setup.notices = std::move(choice.notices);
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
+  if (calculation.from_tokens()) watch_scales(calculation, *loaded.model, setup);
   setup.engine = std::make_unique<engine::Engine>(
       *loaded.model, *setup.cache,
       engine::EngineOptions{.max_num_seqs = options.max_num_seqs,

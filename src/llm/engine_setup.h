@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
+#include "calibrate/warm_up.h"
 #include "engine/engine.h"
 #include "files/checkpoint.h"
 #include "kernels/kernel_table.h"
@@ -47,7 +48,10 @@ struct EngineSetup {
   std::string scale_strategy = {};
   std::vector<std::string> notices = {};
   int max_model_len = 0;
+  int max_num_batched_tokens = 0;
   std::unique_ptr<kv::KvCache> cache = {};
+  std::unique_ptr<calibrate::WarmUpObserver> warm_up = {};  // where scales are calculated from tokens
+  bool awaits_first_prompt = false;                         // they are not calculated yet
   std::unique_ptr<engine::Engine> engine = {};
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/scale_calculation.h"
 #include "llm/text_stream.h"
 
 namespace octet::llm {
@@ -93,7 +94,9 @@ class Generation {
 
   void run(std::atomic<bool>& interrupted) {
     while (!running_.empty() && !stopped_) {
-      for (const engine::TokenOutput& token : setup_.engine->step()) accept(token);
+      const std::vector<engine::TokenOutput> tokens = setup_.engine->step();
+      note_first_prompt(setup_);
+      for (const engine::TokenOutput& token : tokens) accept(token);
       if (interrupted.exchange(false)) stopped_ = true;
     }
     while (!running_.empty()) {
@@ -199,6 +202,7 @@ std::vector<RequestOutput> run_generation(EngineSetup& setup, std::vector<Encode
   const int vocab_size = setup.loaded.model->config().vocab_size;
   check_params(params, vocab_size);
   for (std::size_t i = 0; i < prompts.size(); ++i) check_prompt(prompts[i], i, vocab_size, setup.max_model_len);
+  if (!prompts.empty()) expect_first_prompt(setup, prompts.front().token_ids.size());
   Generation generation(setup, params, on_text, started);
   for (EncodedPrompt& prompt : prompts) generation.add(std::move(prompt));
   generation.run(interrupted);

@@ -93,6 +93,10 @@ KvCacheStats LLM::kv_cache_stats() const {
   stats.used_blocks = cache.pool().num_blocks() - cache.pool().num_free();
   stats.scale_source = impl_->setup.scale_source;
   stats.scale_strategy = impl_->setup.scale_strategy;
+  if (impl_->setup.warm_up) {
+    stats.stored_values = impl_->setup.warm_up->stored_values();
+    stats.saturated_values = impl_->setup.warm_up->saturated_values();
+  }
   return stats;
 }
 
