@@ -77,8 +77,8 @@ TEST(WarmUp, TheFirstPromptSetsTheScalesThatItIsStoredWith) {
     const LayerRanges first = calibrate::ranges_of_tokens(runner.model(), prompt, 20)[0];
     const kv::LayerScales& scales = runner.cache().scales().layers[0];
     const bool heads = strategy == ScaleStrategy::attn_head;
-    EXPECT_EQ(scales.k[0], (heads ? first.k[0] : std::max(first.k[0], first.k[1])) * 2 / 448);
-    EXPECT_EQ(scales.v[1], (heads ? first.v[1] : std::max(first.v[0], first.v[1])) * 2 / 448);
+    EXPECT_EQ(scales.k[0], (heads ? first.k[0] : std::max(first.k[0], first.k[1])) * calibrate::kWarmUpHeadroom / 448);
+    EXPECT_EQ(scales.v[1], (heads ? first.v[1] : std::max(first.v[0], first.v[1])) * calibrate::kWarmUpHeadroom / 448);
     EXPECT_EQ(scales.k[0] == scales.k[1], !heads);
 
     // A cache that had these scales from the start gives the same, and a second prompt changes nothing.

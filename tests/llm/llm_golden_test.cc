@@ -196,5 +196,18 @@ TEST_F(LlmGolden, ARequestGivesTheSameBitsAloneAndInAnyCompany) {
   }
 }
 
+TEST_F(LlmGolden, CalculatedScalesAnswerAndSaturateNothing) {
+  for (const char* from : {"random", "prompt", "bound"}) {
+    LLM llm({.model = model_directory().string(),
+             .kv_cache_dtype = "fp8",
+             .calculate_kv_scales = from,
+             .kv_scale_strategy = "attn_head",
+             .max_model_len = 128});
+    const RequestOutput output = llm.generate("The capital of France is", {.temperature = 0, .max_tokens = 4});
+    EXPECT_EQ(output.outputs[0].text.substr(0, 6), " Paris") << from;
+    EXPECT_EQ(llm.kv_cache_stats().saturated_values.value_or(0), 0) << from;
+  }
+}
+
 }  // namespace
 }  // namespace octet
