@@ -62,6 +62,7 @@ std::vector<LayerRanges> ranges_of_tokens(model::Model& model, std::span<const s
     std::iota(plan.positions.begin(), plan.positions.end(), begin);
     plan.slot_mapping.assign(plan.positions.begin(), plan.positions.end());
     plan.query_start.push_back(end - begin);
+    plan.prompt_lengths.push_back(tokens);
     plan.max_blocks = blocks;
     plan.block_tables.resize(static_cast<std::size_t>(blocks));
     std::iota(plan.block_tables.begin(), plan.block_tables.end(), 0);
