@@ -65,7 +65,7 @@ kv::KvScales scales_from_ranges(const std::vector<LayerRanges>& layers, kv::Scal
   return scales;
 }
 
-void widen(std::vector<float>& ranges, const model::HeadRows& rows) {
+void widen(std::span<float> ranges, const model::HeadRows& rows) {
   for (int head = 0; head < rows.num_heads; ++head) {
     // As integers, magnitudes have the order of the floats, and NaN is above all: the loop needs no test for
     // it.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kv/kv_scales.h"
@@ -35,7 +36,7 @@ kv::LayerScales layer_scales(const LayerRanges& ranges, int layer, kv::ScaleStra
                              Targets targets = {});
 
 // The largest |x| of each head over all rows, joined with what `ranges` [num_heads] holds already.
-void widen(std::vector<float>& ranges, const model::HeadRows& rows);
+void widen(std::span<float> ranges, const model::HeadRows& rows);
 
 class RangeObserver final : public model::AttentionObserver {
  public:
