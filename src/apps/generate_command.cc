@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdint>
 #include <iostream>
 #include <memory>
@@ -17,6 +16,7 @@
 #include "apps/commands.h"
 #include "apps/interruption.h"
 #include "apps/prompts.h"
+#include "apps/seed_flag.h"
 
 namespace octet::apps {
 
@@ -80,14 +80,6 @@ void add_prompt_flags(CLI::App& app, GenerateFlags& flags) {
       app.add_option("--prompt-token-ids", flags.prompt_token_ids, "A prompt as token ids: 1,2,3; repeatable"));
   app.add_flag("--chat", flags.chat, "Each prompt is a user's message, put through the chat template");
   app.add_option("--system", flags.system, "With --chat: the system message");
-}
-
-// The option's own conversion would wrap -1 around and cut what is too large.
-std::string check_seed(const std::string& text) {
-  std::uint64_t seed = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
-  if (error == std::errc() && rest == text.data() + text.size()) return {};
-  return "expected 0 to 18446744073709551615, found " + text;
 }
 
 void add_sampling_flags(CLI::App& app, GenerateFlags& flags) {

@@ -38,19 +38,25 @@ void add_special_token(std::string& object, const char* name, const std::string&
 
 }  // namespace
 
-std::string chat_variables(const std::vector<ChatMessage>& conversation, const text::Tokenizer& tokenizer) {
-  std::string object = "{\"messages\":[";
-  for (std::size_t i = 0; i < conversation.size(); ++i) {
-    if (i > 0) object += ',';
-    object +=
-        "{\"role\":" + quote(conversation[i].role) + ",\"content\":" + quote(conversation[i].content) + "}";
-  }
-  object += "],\"add_generation_prompt\":true,\"tools\":null,\"documents\":null";
+std::string messages_variables(std::string_view messages_json, std::string_view tools_json,
+                               bool add_generation_prompt, const text::Tokenizer& tokenizer) {
+  std::string object = "{\"messages\":";
+  object.append(messages_json);
+  object += std::string(",\"add_generation_prompt\":") + (add_generation_prompt ? "true" : "false");
+  object.append(",\"tools\":").append(tools_json).append(",\"documents\":null");
   add_special_token(object, "bos_token", tokenizer.bos_token());
   add_special_token(object, "eos_token", tokenizer.eos_token());
   add_special_token(object, "unk_token", tokenizer.unk_token());
   add_special_token(object, "pad_token", tokenizer.pad_token());
   return object + "}";
+}
+
+std::string chat_variables(const std::vector<ChatMessage>& conversation, const text::Tokenizer& tokenizer) {
+  std::string messages = "[";
+  for (const ChatMessage& message : conversation)
+    messages += (messages.size() > 1 ? ",{\"role\":" : "{\"role\":") + quote(message.role) +
+                ",\"content\":" + quote(message.content) + "}";
+  return messages_variables(messages + "]", "null", /*add_generation_prompt=*/true, tokenizer);
 }
 
 std::string render_chat(const text::ChatTemplate& chat_template, const std::vector<ChatMessage>& conversation,

@@ -4,6 +4,7 @@
 #include <octet/llm.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "text/chat_template.h"
@@ -14,6 +15,10 @@ namespace octet::llm {
 // The variables that transformers gives to a chat template, as a JSON object: messages,
 // add_generation_prompt (true), tools and documents (null), and the special tokens that exist.
 std::string chat_variables(const std::vector<ChatMessage>& conversation, const text::Tokenizer& tokenizer);
+
+// The same for messages and tools that are JSON already (tools: "null" for none).
+std::string messages_variables(std::string_view messages_json, std::string_view tools_json,
+                               bool add_generation_prompt, const text::Tokenizer& tokenizer);
 
 // Renders `conversation` with the generation prompt. `what` names it in errors ("conversation 2").
 // Throws Error{invalid_argument}: no messages, invalid UTF-8, or what the template itself refuses.

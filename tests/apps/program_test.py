@@ -6,6 +6,7 @@ Run by ctest; by hand: python3 tests/apps/program_test.py build/release/src/apps
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -67,7 +68,7 @@ class HelpTest(ProgramTest):
 
     def test_every_command_has_help_with_an_example(self):
         self.assertIn(b"generate", octet("--help").stdout)
-        for command in ("generate", "inspect", "bench"):
+        for command in ("generate", "calibrate", "inspect", "bench"):
             got = octet(command, "--help")
             self.assertEqual(got.returncode, 0)
             self.assertIn(b"Example:\n  octet " + command.encode(), got.stdout)
@@ -312,6 +313,110 @@ class TerminalTest(ProgramTest):
         self.assertEqual(status, 130)
         self.assertTrue(shown.endswith("\n"))
         self.assertIn("generated; prefill", errors)
+
+
+class CalibrateTest(ProgramTest):
+    def setUp(self):
+        lines = [json.dumps({"text": f"sample {i} " + "abcdefgh"[i % 8] * i}) for i in range(30)]
+        lines.append(json.dumps({"messages": [{"role": "user", "content": "hi"}]}))
+        self.data = self.path("data.jsonl", "\n".join(lines).encode())
+        self.folder = tempfile.TemporaryDirectory(dir=self.scratch.name)
+        self.addCleanup(self.folder.cleanup)
+        self.out = os.path.join(self.folder.name, "out")
+
+    def calibrate(self, *arguments, **options):
+        return octet("calibrate", self.model, "--dataset", self.data, "--output", self.out, *arguments, **options)
+
+    def test_json_and_the_checkpoint_it_describes(self):
+        got = self.calibrate("--strategy", "attn_head", "--targets", "qkv", "--json")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        result = json.loads(got.stdout)
+        self.assertEqual((result["samples"], result["skipped"], result["interrupted"]), (31, 0, False))
+        self.assertEqual([len(result["scales"][1][which]) for which in "qkv"], [4, 2, 2])
+        info = json.loads(octet("inspect", self.out, "--json").stdout)
+        found = {scale["tensor"]: scale["values"] for scale in info["kv_scales"]["tensors"]}
+        self.assertEqual(found["model.layers.1.self_attn.v_scale"], result["scales"][1]["v"])
+        answer = octet("generate", self.out, *GREEDY, "--prompt", "a", "--json")
+        self.assertEqual(json.loads(answer.stdout)["kv_cache"]["dtype"], "fp8_e4m3")
+
+    def test_summary_says_what_to_do_next(self):
+        got = self.calibrate("--observer", "mse", "--num-samples", "7")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertEqual(got.stderr, b"")
+        text = got.stdout.decode()
+        for part in ("7 samples", "tokens/s", "observer mse, strategy tensor", f"written to {self.out}",
+                     f"octet generate {self.out}"):
+            self.assertIn(part, text)
+
+    def test_an_output_that_stands_there(self):
+        self.assertEqual(self.calibrate("--num-samples", "2").returncode, 0)
+        self.assert_error(self.calibrate("--num-samples", "2"), 2, self.out, "--force")
+        got = self.calibrate("--num-samples", "2", "--force", "--scales-only")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertEqual(sorted(os.listdir(self.out)),
+                         ["config.json", "model-kv-scales.safetensors", "model.safetensors.index.json"])
+        self.assertEqual(os.listdir(self.folder.name), ["out"])
+
+    def test_what_cannot_be_written_leaves_nothing(self):
+        def small_files():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # the tokenizer is larger
+
+        got = self.calibrate("--num-samples", "2", preexec_fn=small_files)
+        self.assert_error(got, 1, "tokenizer.json", "cannot write", "File too large")
+        self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_bad_input(self):
+        for name, content, status, parts in [
+            ("empty.jsonl", b"\n\n", 1, ["empty.jsonl", "empty"]),
+            ("column.jsonl", b'{"text":"good"}\n{"body":"x"}\n', 1, ["column.jsonl: line 2", "body"]),
+            ("broken.jsonl", b'{"text":"good"}\n{"text":\n', 1, ["broken.jsonl: line 2", "invalid JSON"]),
+            ("short.jsonl", b'{"text":"a"}\n{"text":""}\n', 1, ["short.jsonl", "two tokens"]),
+            ("table.parquet", b"PAR1....PAR1", 1, ["Parquet", "to_json"]),
+            ("table.csv", b"a,b\n", 2, ["table.csv", ".jsonl"]),
+        ]:
+            with self.subTest(name=name):
+                data = self.path(name, content)
+                got = octet("calibrate", self.model, "--dataset", data, "--output", self.out)
+                self.assert_error(got, status, *parts)
+                self.assertEqual(os.listdir(self.folder.name), [])
+        for flags in (["--strategy", "channel"], ["--observer", "absmax"], ["--targets", "k"], ["--seed", "-1"],
+                      ["--num-samples", "0"], ["--max-seq-length", "1"], ["--percentile", "0"],
+                      ["--max-seq-length", "1000000"]):
+            with self.subTest(flags=flags):
+                name = flags[0].lstrip("-").replace("-", "_")
+                got = self.calibrate(*flags)
+                self.assert_error(got, 2)
+                self.assertIn(name, got.stderr.decode().replace("-", "_"))
+
+    def test_interrupt_and_resume(self):
+        with open(self.data, "w") as file:
+            for i in range(100000):
+                file.write('{"text":"%d %s"}\n' % (i, "x" * 200))
+        arguments = ["calibrate", self.model, "--dataset", self.data, "--output", self.out, "--num-samples"]
+        ours, theirs = pty.openpty()  # the bar is for terminals
+        process = subprocess.Popen([PROGRAM, *arguments, "100000"], stdout=subprocess.PIPE, stderr=theirs)
+        os.close(theirs)
+        shown, sent = b"", False
+        while True:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            shown += piece
+            if not sent and b"tokens/s" in shown:
+                process.send_signal(signal.SIGINT)
+                sent = True
+        os.close(ours)
+        self.assertEqual(process.stdout.read(), b"")
+        process.stdout.close()
+        self.assertEqual(process.wait(timeout=60), 130)
+        self.assertRegex(shown.decode(), r"calibrating \[#* *\] \d+/100000 samples, \d+ tokens/s")
+        self.assertIn("--resume goes on from " + self.out + ".resume", shown.decode().replace("\r\n", " "))
+        self.assertEqual(os.listdir(self.folder.name), ["out.resume"])
+        got = octet(*arguments, "3", "--resume")  # other samples
+        self.assert_error(got, 2, "out.resume", "dataset")
 
 
 class InspectAndBenchTest(ProgramTest):

@@ -1,0 +1,67 @@
+#include "apps/progress_bar.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <utility>
+
+namespace octet::apps {
+
+namespace {
+
+constexpr int kWidth = 24;
+constexpr std::chrono::milliseconds kPause{100};
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<long long>(std::llround(seconds));
+  char text[64];
+  if (whole < 60)
+    std::snprintf(text, sizeof text, "%lld s", whole);
+  else if (whole < 3600)
+    std::snprintf(text, sizeof text, "%lld min %lld s", whole / 60, whole % 60);
+  else
+    std::snprintf(text, sizeof text, "%lld h %lld min", whole / 3600, whole % 3600 / 60);
+  return text;
+}
+
+std::string progress_line(const std::string& title, const std::string& unit, std::int64_t done,
+                          std::int64_t total, double tokens_per_second, double seconds_left) {
+  const auto filled = static_cast<std::size_t>(total > 0 ? kWidth * done / total : 0);
+  char rate[64];
+  std::snprintf(rate, sizeof rate, ", %.0f tokens/s", tokens_per_second);
+  std::string line = title + " [" + std::string(filled, '#') + std::string(kWidth - filled, ' ') + "] " +
+                     std::to_string(done) + "/" + std::to_string(total) + " " + unit + rate;
+  if (seconds_left >= 0) line += ", " + duration_text(seconds_left) + " left";
+  return line;
+}
+
+ProgressBar::ProgressBar(std::string title, std::string unit)
+    : title_(std::move(title)), unit_(std::move(unit)), terminal_(isatty(STDERR_FILENO) != 0) {}
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) std::cerr << "\r\x1b[K" << std::flush;
+}
+
+void ProgressBar::show(std::int64_t done, std::int64_t total, double tokens_per_second) {
+  if (!terminal_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (first_done_ < 0) {
+    first_done_ = done;
+    started_ = now;
+  } else if (now - last_ < kPause) {
+    return;
+  }
+  last_ = now;
+  const double seconds = std::chrono::duration<double>(now - started_).count();
+  const auto here = static_cast<double>(done - first_done_);
+  const double left = here > 0 ? seconds / here * static_cast<double>(total - done) : -1;
+  std::cerr << "\r" << progress_line(title_, unit_, done, total, tokens_per_second, left) << "\x1b[K"
+            << std::flush;
+  drawn_ = true;
+}
+
+}  // namespace octet::apps

@@ -1,0 +1,268 @@
+// Calibration from a dataset: options, samples, the model, scales, files.
+#include <octet/calibration.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "calibrate/calibration_state.h"
+#include "calibrate/checkpoint_writer.h"
+#include "calibrate/sample_runner.h"
+#include "calibrate/scale_observer.h"
+#include "llm/dataset.h"
+#include "llm/engine_setup.h"
+#include "llm/sample_encoder.h"
+
+namespace octet {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kStepTokens = 512;         // of one forward step
+constexpr int kDefaultSeqLength = 2048;  // max_seq_length
+constexpr double kSaveSeconds = 60;      // between two states
+
+[[noreturn]] void refuse(const char* option, const std::string& expected, const std::string& found) {
+  throw Error(ErrorCode::invalid_argument, "expected " + expected + ", found " + found, option);
+}
+
+kv::ScaleStrategy parse_strategy(const std::string& name) {
+  if (name == "tensor") return kv::ScaleStrategy::tensor;
+  if (name == "attn_head") return kv::ScaleStrategy::attn_head;
+  refuse("strategy", "tensor or attn_head", "'" + name + "'");
+}
+
+calibrate::Targets parse_targets(const std::string& name) {
+  if (name != "kv" && name != "qkv") refuse("targets", "kv or qkv", "'" + name + "'");
+  return {.q = name == "qkv"};
+}
+
+std::string number_text(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+calibrate::ObserverOptions observer_options(const CalibrationOptions& options) {
+  if (options.num_samples < 1) refuse("num_samples", "1 or more", std::to_string(options.num_samples));
+  if (!(options.percentile > 0 && options.percentile <= 100))
+    refuse("percentile", "a number above 0 and at most 100", number_text(options.percentile));
+  if (options.dataset.empty()) refuse("dataset", "a file", "an empty string");
+  return {.kind = calibrate::parse_observer(options.observer),
+          .percentile = options.percentile,
+          .strategy = parse_strategy(options.strategy),
+          .targets = parse_targets(options.targets)};
+}
+
+int choose_seq_length(const CalibrationOptions& options, int most) {
+  if (!options.max_seq_length) return std::min(kDefaultSeqLength, most);
+  const int asked = *options.max_seq_length;
+  if (asked < 2 || asked > most)
+    refuse("max_seq_length", "2 to " + std::to_string(most) + ", the model's max_position_embeddings",
+           std::to_string(asked));
+  return asked;
+}
+
+// MODEL-kvattn-fp8-STRATEGY.
+std::string default_output(const CalibrationOptions& options) {
+  fs::path model = options.model;
+  if (!model.has_filename()) model = model.parent_path();
+  if (model.filename() == "." || model.filename() == "..") model = fs::weakly_canonical(model);
+  return model.string() + "-kvattn-fp8-" + options.strategy;
+}
+
+std::string hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+// Of the config and a few bytes of every tensor: enough to tell one fine-tuning from another.
+std::uint64_t model_fingerprint(const files::Checkpoint& checkpoint) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  const auto mix = [&](std::string_view bytes) {
+    for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  };
+  mix(checkpoint.config().dump());
+  for (const files::TensorView& tensor : checkpoint.tensors()) {
+    mix(tensor.name);
+    const std::size_t size = std::min<std::size_t>(tensor.data.size(), 64);
+    mix({reinterpret_cast<const char*>(tensor.data.data()), size});
+  }
+  return hash;
+}
+
+// One calibration from its checked options to its result.
+class Calibration {
+ public:
+  explicit Calibration(const CalibrationOptions& options)
+      : options_(options),
+        observer_options_(observer_options(options)),
+        loaded_(llm::load_model(options.model, options.isa, options.threads, kStepTokens)),
+        config_(loaded_.model->config()),
+        max_tokens_(choose_seq_length(options, config_.max_position_embeddings)),
+        observer_(calibrate::make_observer(observer_options_, config_)) {
+    output_.directory = options.output.empty() ? default_output(options) : options.output;
+    output_.scales_only = options.scales_only;
+    output_.replace = options.force;
+    output_.provenance.observer = options.observer;
+    if (observer_options_.kind == calibrate::ObserverKind::percentile)
+      output_.provenance.observer_kwargs = R"({"percentile":)" + number_text(options.percentile) + "}";
+    calibrate::check_output(*loaded_.checkpoint, output_);
+    fs::path output = output_.directory;
+    if (!output.has_filename()) output = output.parent_path();
+    state_path_ = output.string() + ".resume";
+    result_.output = output.string();
+    result_.strategy = options.strategy;
+    result_.observer = options.observer;
+    result_.isa = loaded_.table->isa;
+    result_.threads = loaded_.threads->num_threads();
+  }
+
+  CalibrationResult run(const CalibrationCallback& on_progress) {
+    const llm::Dataset dataset = llm::Dataset::open({.file = options_.dataset,
+                                                     .num_samples = options_.num_samples,
+                                                     .seed = options_.seed,
+                                                     .shuffle = options_.shuffle,
+                                                     .text_bytes = 4 * std::int64_t{max_tokens_}});
+    result_.samples_in_dataset = dataset.samples_in_file();
+    set_fingerprint(dataset);
+    take_up_state();
+    if (!observe(dataset, on_progress)) {
+      result_.interrupted = true;
+      result_.state = state_path_;
+      save();
+    } else {
+      finish();
+    }
+    fill_progress();
+    return std::move(result_);
+  }
+
+ private:
+  void set_fingerprint(const llm::Dataset& dataset) {
+    fingerprint_ = {{"model", hex(model_fingerprint(*loaded_.checkpoint))},
+                    {"dataset", hex(dataset.fingerprint())},
+                    {"strategy", options_.strategy},
+                    {"observer", options_.observer},
+                    {"targets", options_.targets},
+                    {"max_seq_length", std::to_string(max_tokens_)}};
+    total_samples_ = static_cast<std::int64_t>(dataset.size());
+  }
+
+  void take_up_state() {
+    std::error_code ignored;
+    const bool there = fs::exists(state_path_, ignored);
+    if (options_.resume && there) {
+      state_ = calibrate::load_state(state_path_, fingerprint_, *observer_);
+      result_.notices.push_back("goes on after " + std::to_string(state_.samples) + " samples, from " +
+                                state_path_);
+    } else if (options_.resume) {
+      result_.notices.push_back("no interrupted calibration in " + state_path_ +
+                                ": started from the beginning");
+    } else if (there) {
+      result_.notices.push_back("the interrupted calibration in " + state_path_ +
+                                " was given up (--resume would have gone on with it)");
+    }
+  }
+
+  // False where the callback stopped it.
+  bool observe(const llm::Dataset& dataset, const CalibrationCallback& on_progress) {
+    llm::SampleEncoder encoder(options_.model, config_.vocab_size, max_tokens_);
+    calibrate::SampleRunner runner(*loaded_.model, *observer_, kStepTokens, max_tokens_);
+    const calibrate::CalibrationState before = state_;
+    const Clock::time_point started = Clock::now();
+    double saved = 0;
+    const auto measure = [&] {
+      const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+      state_.tokens = before.tokens + runner.tokens();
+      state_.seconds = before.seconds + seconds;
+      return seconds;
+    };
+    while (state_.samples < total_samples_) {
+      const auto index = static_cast<std::size_t>(state_.samples);
+      const std::string where = dataset.where(index);
+      std::vector<std::int32_t> ids = dataset.is_json() ? encoder.encode_line(dataset.text(index), where)
+                                                        : encoder.encode_text(dataset.text(index), where);
+      ++state_.samples;
+      if (ids.size() < 2)
+        ++state_.skipped;
+      else
+        runner.add(std::move(ids));
+      const double seconds = measure();
+      const bool stop = !report(on_progress);
+      if (stop || seconds - saved > kSaveSeconds) {
+        runner.flush();  // a state is of whole samples
+        saved = measure();
+        if (stop) return false;
+        save();
+      }
+    }
+    runner.flush();
+    measure();
+    return report(on_progress);
+  }
+
+  void fill_progress() {
+    result_.progress = {state_.samples, total_samples_, state_.tokens, state_.seconds};
+    result_.skipped = state_.skipped;
+  }
+
+  bool report(const CalibrationCallback& on_progress) {
+    fill_progress();
+    return !on_progress || on_progress(result_.progress);
+  }
+
+  void save() const { calibrate::save_state(state_path_, state_, fingerprint_, *observer_); }
+
+  void finish() {
+    if (state_.skipped == state_.samples)
+      throw Error(ErrorCode::invalid_file,
+                  "none of its " + std::to_string(state_.samples) + " samples has two tokens or more",
+                  options_.dataset);
+    if (state_.skipped > 0)
+      result_.notices.push_back(std::to_string(state_.skipped) + " of " + std::to_string(state_.samples) +
+                                " samples were skipped: less than two tokens");
+    const kv::KvScales scales = calibrate::scales_from_ranges(observer_->ranges(), observer_options_.strategy,
+                                                              observer_options_.targets);
+    calibrate::write_calibrated_checkpoint(*loaded_.checkpoint, config_, scales, output_);
+    std::error_code ignored;
+    fs::remove(state_path_, ignored);
+    const std::size_t one = observer_options_.strategy == kv::ScaleStrategy::tensor ? 1 : std::size_t{1} << 30;
+    const auto values = [&](const std::vector<float>& heads) {
+      return std::vector<float>(heads.begin(),
+                                heads.begin() + static_cast<std::ptrdiff_t>(std::min(one, heads.size())));
+    };
+    for (const kv::LayerScales& layer : scales.layers)
+      result_.layers.push_back({values(layer.k), values(layer.v), values(layer.q)});
+  }
+
+  const CalibrationOptions& options_;
+  calibrate::ObserverOptions observer_options_;
+  llm::LoadedModel loaded_;
+  const model::ModelConfig& config_;
+  int max_tokens_;
+  std::unique_ptr<calibrate::ScaleObserver> observer_;
+  calibrate::CheckpointOutput output_;
+  std::string state_path_;
+  calibrate::Fingerprint fingerprint_;
+  calibrate::CalibrationState state_;
+  std::int64_t total_samples_ = 0;
+  CalibrationResult result_;
+};
+
+}  // namespace
+
+CalibrationResult run_calibration(const CalibrationOptions& options, const CalibrationCallback& on_progress) {
+  if (options.model.empty()) refuse("model", "a checkpoint directory", "an empty string");
+  return Calibration(options).run(on_progress);
+}
+
+}  // namespace octet
