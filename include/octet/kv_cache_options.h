@@ -39,8 +39,8 @@ struct CalculateKvScales {
 
 // How much memory the KV cache takes and what it holds. All figures are exact.
 struct KvCacheStats {
-  // As stored: "bfloat16", "float16", "float32", "fp8_e4m3", "fp8_e5m2"; where keys and values differ
-  // "k float16, v fp8_e4m3"; where layers differ "fp8_e4m3 (28 layers), float16 (2 layers)".
+  // As stored: "bfloat16", "float16", "float32", "fp8_e4m3", "int8_per_token_head", …; where keys and values
+  // differ "k float16, v fp8_e4m3"; where layers differ "fp8_e4m3 (28 layers), float16 (2 layers)".
   std::string dtype;
   std::string k_dtype;               // of the keys, but in skip_layers
   std::string v_dtype;               // of the values, but in skip_layers

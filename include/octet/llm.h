@@ -24,7 +24,8 @@ namespace octet {
 // How to load; vLLM's names. Every field has an initializer, so that -Wextra accepts designated ones.
 struct LLMOptions {
   std::string model = {};  // a checkpoint directory
-  // auto | fp8 | fp8_e4m3 | fp8_e5m2 | float16 | bfloat16; fp8 is fp8_e4m3; see docs/kv-cache.md for auto
+  // One of kv_cache_dtype_names(), such as auto, fp8 (fp8_e4m3), fp8_e5m2, int8_hadamard_per_token_head,
+  // float16; see docs/kv-cache.md for what they are
   std::string kv_cache_dtype = "auto";
   std::string kv_cache_dtype_k = {};                         // for the keys alone; empty = kv_cache_dtype
   std::string kv_cache_dtype_v = {};                         // for the values alone; empty = kv_cache_dtype

@@ -3,6 +3,8 @@
 #include <octet/kv_cache_options.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -35,6 +37,13 @@ std::string rate_text(const BenchRate& rate) {
   return line("%.1f (%.1f-%.1f)", rate.median, rate.least, rate.most);
 }
 
+// Of the first column: the longest name, and some space.
+int name_width(const BenchFlags& flags) {
+  std::size_t width = 10;
+  for (const std::string& name : flags.options.kv_cache_dtypes) width = std::max(width, name.size());
+  return static_cast<int>(width);
+}
+
 void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
   const BenchOptions& options = flags.options;
   out << options.model << ", " << result.isa << ", " << result.threads << " threads; prefill of "
@@ -42,14 +51,16 @@ void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult&
       << options.runs << " runs\n"
       << line("memory is read at %.1f GB/s; one decoded token reads %.1f MB of weights, and the cache\n\n",
               result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6)
-      << line("%-10s %-9s %9s %7s  %-26s %-24s %s\n", "kv cache", "stored as", "B/token", "depth",
+      << line("%-*s %9s %7s  %-26s %-24s %s\n", name_width(flags), "kv cache", "B/token", "depth",
               "prefill tokens/s", "decode tokens/s", "decode GB/s (of read)")
       << std::flush;
 }
 
-void write_row(std::ostream& out, const BenchResult& result) {
+void write_row(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
   const BenchRow& row = result.rows.back();
-  out << line("%-10s %-9s %9lld %7d  %-26s %-24s ", row.kv_cache_dtype.c_str(), row.dtype.c_str(),
+  if (row.depth == flags.options.depths.front() && row.dtype != row.kv_cache_dtype)
+    out << "(" << row.kv_cache_dtype << ": " << row.dtype << ")\n";
+  out << line("%-*s %9lld %7d  %-26s %-24s ", name_width(flags), row.kv_cache_dtype.c_str(),
               static_cast<long long>(row.bytes_per_token), row.depth, rate_text(row.prefill).c_str(),
               rate_text(row.decode).c_str());
   if (row.decode_bandwidth > 0)
@@ -90,7 +101,7 @@ int bench(const BenchFlags& flags) {
   install_interrupt_handler();
   const BenchResult result = run_benchmark(flags.options, [&](const BenchResult& so_far) {
     if (!flags.json && so_far.rows.empty()) write_header(std::cout, flags, so_far);
-    if (!flags.json && !so_far.rows.empty()) write_row(std::cout, so_far);
+    if (!flags.json && !so_far.rows.empty()) write_row(std::cout, flags, so_far);
     return !interrupted();
   });
   if (flags.json) write_json(std::cout, flags, result);
@@ -112,7 +123,8 @@ Command add_bench_command(CLI::App& program) {
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_option("--kv-cache-dtype", options.kv_cache_dtypes,
-                  "auto, fp8, fp8_e4m3, fp8_e5m2, float16, bfloat16 [auto,fp8_e4m3,fp8_e5m2]")
+                  "auto, fp8, fp8_e4m3, fp8_e5m2, fp8_per_token_head, int8_per_token_head, "
+                  "int8_hadamard_per_token_head, float16, bfloat16 [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::IsMember(kv_cache_dtype_names()));

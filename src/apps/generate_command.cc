@@ -56,7 +56,8 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
   app.add_option("MODEL_DIR", flags.options.model, "Hugging Face checkpoint directory")->required();
   app.add_option("--kv-cache-dtype", flags.options.kv_cache_dtype,
                  "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
-                 "float16 or bfloat16")
+                 "fp8_per_token_head, int8_per_token_head, int8_hadamard_per_token_head (the most exact of "
+                 "8 bits), float16 or bfloat16")
       ->check(CLI::IsMember(kv_cache_dtype_names()));
   add_cache_dtype_flags(app, flags.options.kv_cache_dtype_k, flags.options.kv_cache_dtype_v,
                         flags.options.kv_cache_dtype_skip_layers);

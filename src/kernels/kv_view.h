@@ -6,9 +6,15 @@
 //      that a dot product runs down the dims with one accumulator lane a slot and no horizontal adds
 //   V  [block, kv_head, slot, head_dim]                           slot-major, rows added with weights
 //
-// stored = value / scale, so value = stored * scale. The scales are per KV head (a per-tensor scale is
-// repeated) and stay out of the inner loops: k_scale goes into the softmax scale, v_scale into the final
-// normalisation. A slot number is block * block_size + offset in the block.
+// A dtype that is_per_token_head has a scale (bfloat16) for each slot behind its head's numbers in the block:
+//
+//   one head's part of a block: [numbers of all slots] [scale of slot 0] [scale of slot 1] …
+//
+// so that it stays contiguous. The scale of a key multiplies its score, that of a value its softmax weight.
+//
+// Of the other dtypes: stored = value / scale, so value = stored * scale. The scales are per KV head (a
+// per-tensor scale is repeated) and stay out of the inner loops: k_scale goes into the softmax scale, v_scale
+// into the final normalisation. A slot number is block * block_size + offset in the block.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +28,16 @@ namespace octet::kernels {
 // where it is a multiple of that, else 1 (slot-major; only the reference kernels take it).
 constexpr int k_tile_slots(int block_size) { return block_size % 16 == 0 ? 16 : block_size % 8 == 0 ? 8 : 1; }
 
-// Bytes that one KV head has of one block, of K or of V.
-constexpr std::int64_t head_block_bytes(KvDtype dtype, int block_size, int head_dim) {
+// Bytes of the numbers that one KV head has in one block, of K or of V: the scales of the slots, where there
+// are any, begin behind as many.
+constexpr std::int64_t head_numbers_bytes(KvDtype dtype, int block_size, int head_dim) {
   return static_cast<std::int64_t>(block_size) * head_dim * static_cast<std::int64_t>(dtype_bytes(dtype));
+}
+
+// Bytes of all that one KV head has in one block, of K or of V.
+constexpr std::int64_t head_block_bytes(KvDtype dtype, int block_size, int head_dim) {
+  return head_numbers_bytes(dtype, block_size, head_dim) +
+         static_cast<std::int64_t>(block_size) * static_cast<std::int64_t>(vector_scale_bytes(dtype));
 }
 
 struct KvView {
@@ -40,19 +53,27 @@ struct KvView {
   int k_tile = 0;      // k_tile_slots(block_size)
 };
 
-// Element (not byte) offset of the first K or V element of one head in one block; the head's
-// block_size * head_dim elements are contiguous from there.
-constexpr std::int64_t kv_head_offset(const KvView& kv, std::int64_t block, int kv_head) {
-  return (block * kv.num_kv_heads + kv_head) * kv.block_size * kv.head_dim;
+// One head's part of one block of K, and of V.
+constexpr std::byte* k_head(const KvView& kv, std::int64_t block, int kv_head) {
+  return kv.k + (block * kv.num_kv_heads + kv_head) * head_block_bytes(kv.k_dtype, kv.block_size, kv.head_dim);
+}
+constexpr std::byte* v_head(const KvView& kv, std::int64_t block, int kv_head) {
+  return kv.v + (block * kv.num_kv_heads + kv_head) * head_block_bytes(kv.v_dtype, kv.block_size, kv.head_dim);
 }
 
-// Element offset of K[slot_in_block, dim] within its head's block.
+// The scale of one slot, of a head's part of a block of a dtype that is_per_token_head.
+constexpr std::byte* slot_scale(std::byte* head, KvDtype dtype, const KvView& kv, int slot_in_block) {
+  return head + head_numbers_bytes(dtype, kv.block_size, kv.head_dim) +
+         slot_in_block * static_cast<std::int64_t>(vector_scale_bytes(dtype));
+}
+
+// Element offset of K[slot_in_block, dim] within its head's part of the block.
 constexpr std::int64_t k_offset(const KvView& kv, int slot_in_block, int dim) {
   return static_cast<std::int64_t>(slot_in_block / kv.k_tile) * kv.k_tile * kv.head_dim +
          static_cast<std::int64_t>(dim) * kv.k_tile + slot_in_block % kv.k_tile;
 }
 
-// Element offset of V[slot_in_block, dim] within its head's block.
+// Element offset of V[slot_in_block, dim] within its head's part of the block.
 constexpr std::int64_t v_offset(const KvView& kv, int slot_in_block, int dim) {
   return static_cast<std::int64_t>(slot_in_block) * kv.head_dim + dim;
 }

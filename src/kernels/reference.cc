@@ -1,10 +1,13 @@
 #include "kernels/reference.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "numeric/float16.h"
 #include "numeric/fp8.h"
+#include "numeric/per_token_head.h"
 
 namespace octet::kernels {
 
@@ -15,6 +18,11 @@ namespace {
 struct float32 {
   float bits = 0.0f;
   static float32 from_float(float value) { return {value}; }
+  float to_float() const { return bits; }
+};
+
+struct int8 {
+  std::int8_t bits = 0;
   float to_float() const { return bits; }
 };
 
@@ -47,6 +55,11 @@ float element(const void* array, Dtype dtype, std::int64_t index) noexcept {
       return load<fp8_e4m3>(array, index);
     case Dtype::fp8_e5m2:
       return load<fp8_e5m2>(array, index);
+    case Dtype::int8_per_token_head:
+    case Dtype::int8_hadamard_per_token_head:
+      return load<int8>(array, index);
+    case Dtype::fp8_per_token_head:
+      return load<fp8_e4m3>(array, index);
   }
   return 0.0f;
 }
@@ -67,7 +80,24 @@ void set_element(void* array, Dtype dtype, std::int64_t index, float value) noex
       return save<fp8_e4m3>(array, index, value);
     case Dtype::fp8_e5m2:
       return save<fp8_e5m2>(array, index, value);
+    case Dtype::int8_per_token_head:
+    case Dtype::int8_hadamard_per_token_head:
+    case Dtype::fp8_per_token_head:
+      break;  // a number alone has no scale: set_vector
   }
+}
+
+float vector_scale(const std::byte* stored) noexcept { return load<bfloat16>(stored, 0); }
+
+void set_vector(std::byte* numbers, std::int64_t stride, std::byte* scale, KvDtype dtype, const float* x,
+                int size) noexcept {
+  float absmax = 0.0f;
+  for (int i = 0; i < size; ++i)
+    absmax = std::isfinite(x[i]) ? std::max(absmax, std::fabs(x[i])) : std::numeric_limits<float>::infinity();
+  // An infinity is larger than all that follow it.
+  const bfloat16 stored = octet::vector_scale(dtype, absmax);
+  std::memcpy(scale, &stored, sizeof stored);
+  for (int i = 0; i < size; ++i) numbers[i * stride] = std::byte{vector_code(dtype, x[i], stored)};
 }
 
 namespace {
@@ -124,12 +154,22 @@ void store_kv(const StoreKvArgs& args) noexcept {
   const std::int64_t block = args.slot / kv.block_size;
   const int slot = static_cast<int>(args.slot % kv.block_size);
   for (int h = 0; h < kv.num_kv_heads; ++h) {
-    const std::int64_t base = kv_head_offset(kv, block, h);
-    const std::int64_t row = static_cast<std::int64_t>(h) * kv.head_dim;
-    for (int d = 0; d < kv.head_dim; ++d) {
-      set_element(kv.k, kv.k_dtype, base + k_offset(kv, slot, d), args.k[row + d] / kv.k_scale[h]);
-      set_element(kv.v, kv.v_dtype, base + v_offset(kv, slot, d), args.v[row + d] / kv.v_scale[h]);
-    }
+    std::byte* keys = k_head(kv, block, h);
+    std::byte* values = v_head(kv, block, h);
+    const float* k = args.k + static_cast<std::int64_t>(h) * kv.head_dim;
+    const float* v = args.v + static_cast<std::int64_t>(h) * kv.head_dim;
+    if (is_per_token_head(kv.k_dtype))
+      set_vector(keys + k_offset(kv, slot, 0), kv.k_tile, slot_scale(keys, kv.k_dtype, kv, slot), kv.k_dtype, k,
+                 kv.head_dim);
+    else
+      for (int d = 0; d < kv.head_dim; ++d)
+        set_element(keys, kv.k_dtype, k_offset(kv, slot, d), k[d] / kv.k_scale[h]);
+    if (is_per_token_head(kv.v_dtype))
+      set_vector(values + v_offset(kv, slot, 0), 1, slot_scale(values, kv.v_dtype, kv, slot), kv.v_dtype, v,
+                 kv.head_dim);
+    else
+      for (int d = 0; d < kv.head_dim; ++d)
+        set_element(values, kv.v_dtype, v_offset(kv, slot, d), v[d] / kv.v_scale[h]);
   }
 }
 

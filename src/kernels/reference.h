@@ -11,8 +11,15 @@ namespace octet::kernels::reference {
 
 // Element `index` of an array of `dtype`, exactly.
 float element(const void* array, Dtype dtype, std::int64_t index) noexcept;
-// Encodes `value` as numeric defines it and writes it as element `index`.
+// Encodes `value` as numeric defines it and writes it as element `index`; not for dtypes that are
+// is_per_token_head.
 void set_element(void* array, Dtype dtype, std::int64_t index, float value) noexcept;
+
+// Of a dtype that is_per_token_head: the scale that stands at `stored`; and storing x [size] as one vector,
+// its numbers `stride` bytes apart and its scale at `scale`.
+float vector_scale(const std::byte* stored) noexcept;
+void set_vector(std::byte* numbers, std::int64_t stride, std::byte* scale, KvDtype dtype, const float* x,
+                int size) noexcept;
 
 void decode_attention(const DecodeAttentionArgs& args) noexcept;
 void merge_attention(const MergeAttentionArgs& args) noexcept;

@@ -18,18 +18,25 @@ struct Head {
   const std::int32_t* block_table;
 
   double score(int position) const {
-    const std::int64_t base = kv_head_offset(kv, block_table[position / kv.block_size], kv_head);
+    std::byte* keys = k_head(kv, block_table[position / kv.block_size], kv_head);
     const int slot = position % kv.block_size;
     double dot = 0.0;
     for (int d = 0; d < kv.head_dim; ++d)
-      dot += static_cast<double>(q[d]) *
-             static_cast<double>(element(kv.k, kv.k_dtype, base + k_offset(kv, slot, d)));
-    return dot * scale;
+      dot += static_cast<double>(q[d]) * static_cast<double>(element(keys, kv.k_dtype, k_offset(kv, slot, d)));
+    return dot * scale * own_scale(keys, kv.k_dtype, slot);
   }
 
   double value(int position, int dim) const {
-    const std::int64_t base = kv_head_offset(kv, block_table[position / kv.block_size], kv_head);
-    return static_cast<double>(element(kv.v, kv.v_dtype, base + v_offset(kv, position % kv.block_size, dim)));
+    std::byte* values = v_head(kv, block_table[position / kv.block_size], kv_head);
+    const int slot = position % kv.block_size;
+    return static_cast<double>(element(values, kv.v_dtype, v_offset(kv, slot, dim))) *
+           own_scale(values, kv.v_dtype, slot);
+  }
+
+  // 1 where the scale is the layer's.
+  double own_scale(std::byte* head, KvDtype dtype, int slot) const {
+    return is_per_token_head(dtype) ? static_cast<double>(vector_scale(slot_scale(head, dtype, kv, slot)))
+                                    : 1.0;
   }
 };
 

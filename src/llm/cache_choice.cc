@@ -18,8 +18,14 @@ namespace {
 
 // The spellings, in the order in which they are listed to people. A second one of a dtype comes first.
 constexpr std::pair<const char*, KvDtype> kDtypeNames[] = {
-    {"fp8", KvDtype::fp8_e4m3},    {"fp8_e4m3", KvDtype::fp8_e4m3}, {"fp8_e5m2", KvDtype::fp8_e5m2},
-    {"float16", KvDtype::float16}, {"bfloat16", KvDtype::bfloat16},
+    {"fp8", KvDtype::fp8_e4m3},
+    {"fp8_e4m3", KvDtype::fp8_e4m3},
+    {"fp8_e5m2", KvDtype::fp8_e5m2},
+    {"fp8_per_token_head", KvDtype::fp8_per_token_head},
+    {"int8_per_token_head", KvDtype::int8_per_token_head},
+    {"int8_hadamard_per_token_head", KvDtype::int8_hadamard_per_token_head},
+    {"float16", KvDtype::float16},
+    {"bfloat16", KvDtype::bfloat16},
 };
 
 // Nothing where the option says auto.
@@ -162,6 +168,8 @@ CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelC
   CacheChoice choice;
   choice.dtypes = {resolve(options.kv_cache_dtype_k, "kv_cache_dtype_k"),
                    resolve(options.kv_cache_dtype_v, "kv_cache_dtype_v")};
+  // Only keys are turned: values have no such outliers, and would have to be turned back.
+  if (is_hadamard(choice.dtypes.v)) choice.dtypes.v = code_dtype(choice.dtypes.v);
   choice.skip_dtype = auto_dtype(config);
   choice.skip_layers = parse_skip_layers(options.kv_cache_dtype_skip_layers, config, choice.notices);
   choice.scales = kv::KvScales::ones(config.num_layers, config.num_kv_heads);

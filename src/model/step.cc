@@ -5,6 +5,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "kernels/hadamard.h"
 
 namespace octet::model {
 
@@ -91,6 +92,10 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
                     step.workspace.sin.data() + angles, c.num_heads + c.num_kv_heads, c.head_dim);
   };
   const auto store = [&](int t) {
+    // Queries and keys alike, so that their products stay what they are.
+    if (is_hadamard(view.k_dtype))
+      kernels::hadamard(qkv + static_cast<std::int64_t>(t) * row_width, c.num_heads + c.num_kv_heads,
+                        c.head_dim);
     const float* k = qkv + static_cast<std::int64_t>(t) * row_width + q_width;
     step.table.store_kv({k, k + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
   };

@@ -211,7 +211,10 @@ class AnswerTest(ProgramTest):
 
     def test_every_cache_dtype_and_block_size(self):
         for dtype, stored in [("auto", "float32"), ("fp8", "fp8_e4m3"), ("fp8_e4m3", "fp8_e4m3"),
-                              ("fp8_e5m2", "fp8_e5m2")]:
+                              ("fp8_e5m2", "fp8_e5m2"), ("int8_per_token_head", "int8_per_token_head"),
+                              ("fp8_per_token_head", "fp8_per_token_head"),
+                              ("int8_hadamard_per_token_head",
+                               "k int8_hadamard_per_token_head, v int8_per_token_head")]:
             for block_size in ("8", "16", "32", "64", "128"):
                 (answer,) = self.generate_json("--prompt", "a", "--kv-cache-dtype", dtype, "--block-size", block_size)
                 self.assertEqual(answer["kv_cache"]["dtype"], stored)

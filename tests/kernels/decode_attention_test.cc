@@ -88,9 +88,9 @@ class DecodeAttentionTest : public TableTest {
 
 TEST_P(DecodeAttentionTest, AnyShapeAndAnyPairOfTypes) {
   std::mt19937 random(11);
-  for (const Dtype k : kDtypes)
-    for (const Dtype v : kDtypes)
-      for (int i = 0; i < 6; ++i) {
+  for (const Dtype k : kCacheDtypes)
+    for (const Dtype v : kCacheDtypes)
+      for (int i = 0; i < 3; ++i) {
         const CacheShape shape{.k_dtype = k,
                                .v_dtype = v,
                                .num_kv_heads = 1 + static_cast<int>(random() % 3),
@@ -185,6 +185,24 @@ TEST_P(DecodeAttentionTest, NanIsNotLost) {
       if (i % head_dim != 5) {
         EXPECT_EQ(value.out[i], good.out[i]);
       }
+    }
+  }
+}
+
+TEST_P(DecodeAttentionTest, AVectorOfNansIsNotLost) {
+  constexpr int group = 3, head_dim = 64, end = 100;
+  for (const Dtype dtype : {Dtype::int8_per_token_head, Dtype::fp8_per_token_head}) {
+    std::mt19937 random(20);
+    PagedCache cache({.k_dtype = dtype, .v_dtype = dtype, .head_dim = head_dim}, 0, end, random);
+    const std::vector<float> q = random_queries(group, head_dim, random);
+    for (const bool in_key : {true, false}) {
+      PagedCache bad = cache;
+      bad.set_scale_nan(77, 1, in_key);
+      const Partial result = run(table(), bad, q, group, 1, 0, end);
+      for (std::size_t i = 0; i < result.out.size(); ++i)
+        EXPECT_TRUE(std::isnan(result.out[i] / result.sum[i / head_dim])) << dtype_name(dtype) << in_key;
+      const Partial before = run(table(), bad, q, group, 1, 0, 77);
+      for (const float x : before.out) EXPECT_FALSE(std::isnan(x));
     }
   }
 }

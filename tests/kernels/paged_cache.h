@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -15,6 +17,17 @@
 #include "kernels/reference.h"
 
 namespace octet::kernels {
+
+// Every dtype that a cache may have.
+inline constexpr KvDtype kCacheDtypes[] = {KvDtype::float32,
+                                           KvDtype::float16,
+                                           KvDtype::bfloat16,
+                                           KvDtype::fp8_e4m3,
+                                           KvDtype::fp8_e5m2,
+                                           KvDtype::int8_per_token_head,
+                                           KvDtype::int8_hadamard_per_token_head,
+                                           KvDtype::fp8_per_token_head};
+inline constexpr int kNumCacheDtypes = static_cast<int>(std::size(kCacheDtypes));
 
 struct CacheShape {
   KvDtype k_dtype = KvDtype::bfloat16;
@@ -28,12 +41,13 @@ class PagedCache {
  public:
   PagedCache(const CacheShape& shape, int begin, int end, std::mt19937& random)
       : shape_(shape), num_blocks_((end + shape.block_size - 1) / shape.block_size + 3) {
-    const std::size_t elements =
-        static_cast<std::size_t>(num_blocks_) * static_cast<std::size_t>(shape.num_kv_heads) *
-        static_cast<std::size_t>(shape.block_size) * static_cast<std::size_t>(shape.head_dim);
-    // All ones is NaN in every format.
-    k_.assign(elements * dtype_bytes(shape.k_dtype), std::byte{0xff});
-    v_.assign(elements * dtype_bytes(shape.v_dtype), std::byte{0xff});
+    const auto pool_bytes = [&](KvDtype dtype) {
+      return static_cast<std::size_t>(num_blocks_ * shape.num_kv_heads *
+                                      head_block_bytes(dtype, shape.block_size, shape.head_dim));
+    };
+    // All ones is NaN in every format, and as the scale of a vector.
+    k_.assign(pool_bytes(shape.k_dtype), std::byte{0xff});
+    v_.assign(pool_bytes(shape.v_dtype), std::byte{0xff});
     std::uniform_real_distribution<float> scale(0.5f, 2.0f);
     for (int h = 0; h < shape.num_kv_heads; ++h) {
       k_scale_.push_back(scale(random) * unit(shape.k_dtype));
@@ -62,20 +76,38 @@ class PagedCache {
 
   void set_k(int position, int head, int dim, float value) {
     const KvView kv = view();
-    reference::set_element(kv.k, kv.k_dtype, base(position, head) + k_offset(kv, position % kv.block_size, dim),
-                           value);
+    reference::set_element(k_head(kv, block(position), head), kv.k_dtype,
+                           k_offset(kv, position % kv.block_size, dim), value);
   }
   void set_v(int position, int head, int dim, float value) {
     const KvView kv = view();
-    reference::set_element(kv.v, kv.v_dtype, base(position, head) + v_offset(kv, position % kv.block_size, dim),
-                           value);
+    reference::set_element(v_head(kv, block(position), head), kv.v_dtype,
+                           v_offset(kv, position % kv.block_size, dim), value);
+  }
+
+  // Makes the whole key or value NaN, of a dtype that is_per_token_head.
+  void set_scale_nan(int position, int head, bool key) {
+    const KvView kv = view();
+    std::byte* part = key ? k_head(kv, block(position), head) : v_head(kv, block(position), head);
+    reference::set_element(slot_scale(part, key ? kv.k_dtype : kv.v_dtype, kv, position % kv.block_size),
+                           KvDtype::bfloat16, 0, std::numeric_limits<float>::quiet_NaN());
   }
 
   // The same cache with |v|: what bounds the rounding errors of sums over v.
   PagedCache with_absolute_values() const {
     PagedCache copy = *this;
     const std::size_t size = dtype_bytes(shape_.v_dtype);
-    for (std::size_t i = size - 1; i < copy.v_.size(); i += size) copy.v_[i] &= std::byte{0x7f};
+    const std::int64_t part = head_block_bytes(shape_.v_dtype, shape_.block_size, shape_.head_dim);
+    const std::int64_t numbers = head_numbers_bytes(shape_.v_dtype, shape_.block_size, shape_.head_dim);
+    const bool signed_bytes = code_dtype(shape_.v_dtype) == KvDtype::int8_per_token_head;
+    for (std::size_t i = size - 1; i < copy.v_.size(); i += size) {
+      std::byte& last = copy.v_[i];
+      if (static_cast<std::int64_t>(i) % part >= numbers) continue;  // scales, which are not negative
+      if (signed_bytes)
+        last = static_cast<std::byte>(std::abs(static_cast<int>(static_cast<std::int8_t>(last))));
+      else
+        last &= std::byte{0x7f};
+    }
     return copy;
   }
 
@@ -85,8 +117,8 @@ class PagedCache {
     return dtype == KvDtype::fp8_e4m3 ? 1.0f / 64.0f : dtype == KvDtype::fp8_e5m2 ? 1.0f / 8192.0f : 1.0f;
   }
 
-  std::int64_t base(int position, int head) {
-    return kv_head_offset(view(), block_table_[static_cast<std::size_t>(position / shape_.block_size)], head);
+  std::int64_t block(int position) const {
+    return block_table_[static_cast<std::size_t>(position / shape_.block_size)];
   }
 
   void make_block_table(int begin, int end, std::mt19937& random) {
@@ -101,21 +133,38 @@ class PagedCache {
 
   void fill_position(int position, std::mt19937& random) {
     const KvView kv = view();
-    for (int h = 0; h < kv.num_kv_heads; ++h)
+    const int slot = position % kv.block_size;
+    for (int h = 0; h < kv.num_kv_heads; ++h) {
+      std::byte* keys = k_head(kv, block(position), h);
+      std::byte* values = v_head(kv, block(position), h);
       for (int d = 0; d < kv.head_dim; ++d) {
-        const int slot = position % kv.block_size;
-        fill_element(kv.k, kv.k_dtype, base(position, h) + k_offset(kv, slot, d), random);
-        fill_element(kv.v, kv.v_dtype, base(position, h) + v_offset(kv, slot, d), random);
+        fill_element(keys, kv.k_dtype, k_offset(kv, slot, d), random);
+        fill_element(values, kv.v_dtype, v_offset(kv, slot, d), random);
       }
+      fill_scale(keys, kv.k_dtype, slot, random);
+      fill_scale(values, kv.v_dtype, slot, random);
+    }
   }
 
-  // Any finite code where the format is FP8, a normal distribution elsewhere.
+  // A scale that brings the largest values to about 8, where the vectors have scales.
+  void fill_scale(std::byte* head, KvDtype dtype, int slot, std::mt19937& random) {
+    if (!is_per_token_head(dtype)) return;
+    const float largest = code_dtype(dtype) == KvDtype::fp8_e4m3 ? 448.0f : 127.0f;
+    const float scale = std::uniform_real_distribution<float>(1.0f, 8.0f)(random) / largest;
+    reference::set_element(slot_scale(head, dtype, view(), slot), KvDtype::bfloat16, 0, scale);
+  }
+
+  // Any finite code where the format has 8 bits, a normal distribution elsewhere.
   static void fill_element(std::byte* pool, KvDtype dtype, std::int64_t index, std::mt19937& random) {
-    if (!is_fp8(dtype)) {
+    if (dtype_bytes(dtype) != 1) {
       reference::set_element(pool, dtype, index, std::normal_distribution<float>(0.0f, 1.5f)(random));
       return;
     }
-    const unsigned largest = dtype == KvDtype::fp8_e4m3 ? 0x7e : 0x7b;
+    if (code_dtype(dtype) == KvDtype::int8_per_token_head) {
+      pool[index] = static_cast<std::byte>(static_cast<int>(random() % 255) - 127);
+      return;
+    }
+    const unsigned largest = code_dtype(dtype) == KvDtype::fp8_e4m3 ? 0x7e : 0x7b;
     const unsigned code = static_cast<unsigned>(random()) & 0xffu;
     pool[index] = static_cast<std::byte>((code & 0x7fu) <= largest ? code : code & 0x80u);
   }

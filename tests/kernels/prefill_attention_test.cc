@@ -119,8 +119,6 @@ void expect_like_reference(const KernelTable& table, const Queries& queries, con
   EXPECT_LE(worst, tolerance * largest) << describe(table, queries, shape);
 }
 
-constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::float16, Dtype::bfloat16, Dtype::fp8_e4m3, Dtype::fp8_e5m2};
-
 // Scores of a few units are exact to some 1e-6, and so are the weights.
 constexpr float kTolerance = 5e-6f;
 
@@ -142,8 +140,8 @@ TEST_P(PrefillAttention, RandomShapes) {
     CacheShape shape;
     shape.head_dim = kHeadDims[pick(0, 8)];
     shape.block_size = kBlockSizes[pick(0, 7)];
-    shape.k_dtype = kDtypes[pick(0, 4)];
-    shape.v_dtype = kDtypes[pick(0, 4)];
+    shape.k_dtype = kCacheDtypes[pick(0, kNumCacheDtypes - 1)];
+    shape.v_dtype = kCacheDtypes[pick(0, kNumCacheDtypes - 1)];
     shape.num_kv_heads = pick(1, 3);
     Queries queries;
     queries.group = pick(1, 5);
@@ -158,8 +156,8 @@ TEST_P(PrefillAttention, RandomShapes) {
 }
 
 TEST_P(PrefillAttention, EveryPairOfTypesAndTile) {
-  for (const Dtype k : kDtypes)
-    for (const Dtype v : kDtypes)
+  for (const Dtype k : kCacheDtypes)
+    for (const Dtype v : kCacheDtypes)
       for (const int block_size : {8, 16})
         expect_like_reference({.num_queries = 9, .group = 3, .first_position = 150},
                               {.k_dtype = k, .v_dtype = v, .head_dim = 48, .block_size = block_size}, 5);
@@ -263,7 +261,7 @@ TEST(PrefillAttentionReference, OnePositionGivesItsValue) {
   PagedCache cache = cache_for(queries, {.v_dtype = Dtype::float32, .head_dim = 16}, 1);
   const KvView kv = cache.view();
   const std::vector<float> out = attend(reference_table(), queries, cache, 1, random_queries(queries, 16, 1));
-  const float* value = reinterpret_cast<const float*>(kv.v) + kv_head_offset(kv, cache.block_table()[0], 1);
+  const float* value = reinterpret_cast<const float*>(v_head(kv, cache.block_table()[0], 1));
   for (int i = 0; i < 32; ++i) EXPECT_FLOAT_EQ(out[static_cast<std::size_t>(i)], value[i % 16] * kv.v_scale[1]);
 }
 

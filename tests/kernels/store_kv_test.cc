@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -12,8 +13,6 @@
 
 namespace octet::kernels {
 namespace {
-
-constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::float16, Dtype::bfloat16, Dtype::fp8_e4m3, Dtype::fp8_e5m2};
 
 // Everything that rounding may trip over: all float16 values, those halfway between them and the floats
 // beside those, random bits, and the ends of the range.
@@ -64,7 +63,7 @@ std::vector<std::byte> stored(const KernelTable& table, const std::vector<float>
   constexpr int head_dim = 64;
   const int rows = static_cast<int>(values.size()) / head_dim;
   const std::size_t blocks = static_cast<std::size_t>(rows) / 16 + 1;
-  std::vector<std::byte> pool(2 * blocks * 16 * head_dim * dtype_bytes(dtype));
+  std::vector<std::byte> pool(2 * blocks * static_cast<std::size_t>(head_block_bytes(dtype, 16, head_dim)));
   KvView view{.k = pool.data(),
               .v = pool.data() + pool.size() / 2,
               .k_dtype = dtype,
@@ -84,7 +83,7 @@ std::vector<std::byte> stored(const KernelTable& table, const std::vector<float>
 
 TEST_P(StoreKvTest, EveryHardFloatIsTheSameBitForBit) {
   const std::vector<float> values = hard_floats();
-  for (const Dtype dtype : kDtypes)
+  for (const Dtype dtype : kCacheDtypes)
     for (std::size_t offset = 0; offset < 3 * 64; offset += 64) {  // each row meets each scale
       const std::vector<float> part(values.begin() + static_cast<std::ptrdiff_t>(offset), values.end());
       ASSERT_TRUE(stored(table(), part, dtype) == stored(reference(), part, dtype)) << dtype_name(dtype);
@@ -96,8 +95,8 @@ TEST_P(StoreKvTest, EverySlotAndShape) {
   std::normal_distribution<float> normal(0.0f, 10.0f);
   for (const int block : {1, 8, 12, 16, 24, 32, 128})
     for (const int head_dim : {1, 20, 64, 80, 96, 130}) {
-      const CacheShape shape{.k_dtype = kDtypes[random() % 5],
-                             .v_dtype = kDtypes[random() % 5],
+      const CacheShape shape{.k_dtype = kCacheDtypes[random() % kNumCacheDtypes],
+                             .v_dtype = kCacheDtypes[random() % kNumCacheDtypes],
                              .num_kv_heads = 3,
                              .head_dim = head_dim,
                              .block_size = block};
@@ -107,6 +106,55 @@ TEST_P(StoreKvTest, EverySlotAndShape) {
       for (int slot = 0; slot < 2 * block; slot += 1 + block / 5) check(shape, k, v, 0.37f, slot);
       if (HasFatalFailure()) return;
     }
+}
+
+// What is stored beside and in a vector gives the numbers back within half a step.
+TEST_P(StoreKvTest, VectorsComeBackWithinHalfAStep) {
+  constexpr int head_dim = 64;
+  std::mt19937 random(34);
+  for (const Dtype dtype : {Dtype::int8_per_token_head, Dtype::fp8_per_token_head})
+    for (const float size : {1e-30f, 1e-3f, 1.0f, 1e5f, 1e36f}) {
+      PagedCache cache({.k_dtype = dtype, .v_dtype = dtype, .num_kv_heads = 1}, 0, 16, random);
+      KvView kv = cache.view();
+      std::vector<float> x(head_dim);
+      for (float& value : x) value = size * std::normal_distribution<float>()(random);
+      const float absmax = std::fabs(
+          *std::max_element(x.begin(), x.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); }));
+      table().store_kv({.k = x.data(), .v = x.data(), .kv = &kv, .slot = 5});
+      for (int d = 0; d < head_dim; ++d) {
+        const float k = reference::element(k_head(kv, 0, 0), dtype, k_offset(kv, 5, d)) *
+                        reference::vector_scale(slot_scale(k_head(kv, 0, 0), dtype, kv, 5));
+        const float v = reference::element(v_head(kv, 0, 0), dtype, v_offset(kv, 5, d)) *
+                        reference::vector_scale(slot_scale(v_head(kv, 0, 0), dtype, kv, 5));
+        const float x_d = x[static_cast<std::size_t>(d)];
+        const float half_step = dtype == Dtype::int8_per_token_head
+                                    ? 0.504f * absmax / 127.0f
+                                    : std::max(std::fabs(x_d) / 15.9f, absmax / 448.0f / 900.0f);
+        EXPECT_NEAR(k, x_d, half_step);
+        EXPECT_EQ(k, v);
+      }
+    }
+}
+
+TEST_P(StoreKvTest, VectorsOfZerosAndOfNans) {
+  constexpr int head_dim = 32;
+  std::mt19937 random(35);
+  for (const Dtype dtype : {Dtype::int8_per_token_head, Dtype::fp8_per_token_head}) {
+    PagedCache cache({.k_dtype = dtype, .v_dtype = dtype, .num_kv_heads = 1, .head_dim = head_dim}, 0, 16,
+                     random);
+    KvView kv = cache.view();
+    const auto scale_of = [&](const std::vector<float>& x) {
+      table().store_kv({.k = x.data(), .v = x.data(), .kv = &kv, .slot = 0});
+      return reference::vector_scale(slot_scale(k_head(kv, 0, 0), dtype, kv, 0));
+    };
+    std::vector<float> x(head_dim, 0.0f);
+    EXPECT_EQ(scale_of(x), 0.0f);
+    for (const float bad : {std::nanf(""), std::numeric_limits<float>::infinity(), -INFINITY}) {
+      x[7] = bad;
+      EXPECT_TRUE(std::isnan(scale_of(x)));
+      EXPECT_EQ(reference::element(k_head(kv, 0, 0), dtype, k_offset(kv, 0, 7)), 0.0f);
+    }
+  }
 }
 
 OCTET_INSTANTIATE_TABLES(StoreKvTest);

@@ -110,6 +110,23 @@ TEST(CacheChoice, KeysAndValuesMayDiffer) {
   EXPECT_EQ(layout.bytes_per_token(), 2 * 3 * 64 * 3);
 }
 
+TEST(CacheChoice, VectorsWithTheirOwnScalesNeedNone) {
+  const CacheChoice choice = choose_cache({"int8_hadamard_per_token_head"}, config(), with_scales());
+  EXPECT_EQ(choice.dtypes,
+            (kv::LayerDtypes{KvDtype::int8_hadamard_per_token_head, KvDtype::int8_per_token_head}));
+  EXPECT_EQ(choice.scale_source, "not needed");
+  ASSERT_EQ(choice.notices.size(), 1u);
+  EXPECT_NE(choice.notices[0].find("not needed by a"), std::string::npos) << choice.notices[0];
+  const kv::KvLayout layout = cache_layout(config(), choice, 16);
+  EXPECT_EQ(layout.bytes_per_token(), 2 * 3 * 2 * (64 + 2));
+  EXPECT_EQ(choose_cache({"fp8_per_token_head"}, config(), {}).dtypes,
+            (kv::LayerDtypes{KvDtype::fp8_per_token_head, KvDtype::fp8_per_token_head}));
+  const CacheChoice mixed = choose_cache(
+      {.kv_cache_dtype = "fp8", .kv_cache_dtype_k = "int8_hadamard_per_token_head"}, config(), with_scales());
+  EXPECT_EQ(mixed.dtypes, (kv::LayerDtypes{KvDtype::int8_hadamard_per_token_head, KvDtype::fp8_e4m3}));
+  EXPECT_EQ(mixed.scale_source, "checkpoint (4 tensors)");
+}
+
 TEST(CacheChoice, AutoForOnePartFollowsTheCheckpoint) {
   model::KvScaleReport report = with_scales();
   report.requested_dtype = KvDtype::fp8_e4m3;

@@ -125,6 +125,20 @@ TEST(Forward, StoresTheCacheAsItsTypeSays) {
   }
 }
 
+TEST(Forward, StoresVectorsWithTheirOwnScales) {
+  const std::string directory = tiny_directory("vectors", {});
+  for (const KvDtype dtype :
+       {KvDtype::int8_per_token_head, KvDtype::int8_hadamard_per_token_head, KvDtype::fp8_per_token_head}) {
+    for (const int block_size : {8, 16, 64}) {
+      RunnerOptions options;
+      options.dtype = dtype;
+      options.block_size = block_size;
+      const bool fp8 = dtype == KvDtype::fp8_per_token_head;
+      expect_equals_oracle(directory, options, block_size == 16 ? 1 : 70, fp8 ? 0.5 : 0.05);
+    }
+  }
+}
+
 TEST(Forward, DoesNotDependOnThreadsOrBlockSize) {
   const std::string directory = tiny_directory("invariance", {});
   RunnerOptions options;

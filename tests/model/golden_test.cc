@@ -166,5 +166,27 @@ TEST_F(Golden, LikelihoodAndDivergence) {
   }
 }
 
+// What docs/kv-cache.md says that the eight-bit dtypes lose: their roundings are finer than FP8's, so one draw
+// will do.
+TEST_F(Golden, DivergenceOfVectorsWithTheirOwnScales) {
+  const std::vector<std::int32_t> ids = ids_of(golden("smollm2.json").at("nll").at("ids"));
+  std::vector<float> base;
+  {
+    SequenceRunner runner(model_directory(), mode_options("auto"));
+    base = runner.logits(ids, 512);
+  }
+  const std::pair<KvDtype, double> most[] = {{KvDtype::int8_hadamard_per_token_head, 0.0005},
+                                             {KvDtype::int8_per_token_head, 0.0016},
+                                             {KvDtype::fp8_per_token_head, 0.0100}};
+  for (const auto& [dtype, allowed] : most) {
+    RunnerOptions options;
+    options.dtype = dtype;
+    SequenceRunner runner(model_directory(), options);
+    const TextScore draw = score(runner, ids, 512, base);
+    std::printf("%-30s nll %.6f kl %.6f\n", std::string(dtype_name(dtype)).c_str(), draw.nll, draw.divergence);
+    EXPECT_LT(draw.divergence, allowed) << dtype_name(dtype);
+  }
+}
+
 }  // namespace
 }  // namespace octet::tests

@@ -2,6 +2,8 @@
 // another. The oracle for the real forward pass.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "model/config.h"
 #include "model/rope.h"
 #include "numeric/fp8.h"
+#include "numeric/per_token_head.h"
 
 namespace octet::tests {
 
@@ -36,8 +39,34 @@ class NaiveLlama {
         return fp8_e4m3::from_float(stored).to_float() * static_cast<double>(scale);
       case KvDtype::fp8_e5m2:
         return fp8_e5m2::from_float(stored).to_float() * static_cast<double>(scale);
+      case KvDtype::int8_per_token_head:
+      case KvDtype::int8_hadamard_per_token_head:
+      case KvDtype::fp8_per_token_head:
+        break;  // store_vector
     }
     return value;
+  }
+
+  // The same to one head's key or value x [d] of a dtype that is_per_token_head.
+  static void store_vector(double* x, std::size_t d, KvDtype dtype, bool key) {
+    const bool turned = key && is_hadamard(dtype);
+    if (turned) turn(x, d);
+    double absmax = 0;
+    for (std::size_t i = 0; i < d; ++i) absmax = std::max(absmax, std::abs(x[i]));
+    const bfloat16 scale = vector_scale(dtype, static_cast<float>(absmax));
+    for (std::size_t i = 0; i < d; ++i)
+      x[i] = vector_value(dtype, vector_code(dtype, static_cast<float>(x[i]), scale), scale);
+    if (turned) turn(x, d);
+  }
+
+  // The orthonormal Hadamard matrix times x, by its definition; d is a power of two. It is its own inverse.
+  static void turn(double* x, std::size_t d) {
+    const Row before(x, x + d);
+    for (std::size_t i = 0; i < d; ++i) {
+      x[i] = 0;
+      for (std::size_t j = 0; j < d; ++j) x[i] += std::popcount(i & j) % 2 == 0 ? before[j] : -before[j];
+      x[i] /= std::sqrt(static_cast<double>(d));
+    }
   }
 
   // Logits [ids.size()][V].
@@ -106,6 +135,11 @@ class NaiveLlama {
       v.push_back(multiply(prefix + "self_attn.v_proj", x));
       rotate(q.back(), static_cast<int>(t));
       rotate(k.back(), static_cast<int>(t));
+      for (std::size_t i = 0; i < k.back().size(); i += d) {
+        if (!is_per_token_head(dtype)) break;
+        store_vector(&k.back()[i], d, dtype, true);
+        store_vector(&v.back()[i], d, dtype, false);
+      }
       for (std::size_t i = 0; i < k.back().size(); ++i) {
         k.back()[i] = store(k.back()[i], dtype, scales.k[i / d]);
         v.back()[i] = store(v.back()[i], dtype, scales.v[i / d]);

@@ -7,6 +7,9 @@
 // key's type multiply the scores, the raw factor of the value's type multiplies the sum at the end, and
 // v_scale is merge_attention's.
 //
+// Where keys or values have a scale for every token, the key's multiplies its score and the value's its softmax
+// weight: two multiplications a position and head, none a number.
+//
 // Slots outside [begin, end) may hold anything, NaN included: their scores are replaced, not multiplied
 // away, and their values are not read.
 //
@@ -28,8 +31,10 @@ inline constexpr int kChunk = 64;
 
 // The keys and values of k_tile consecutive positions.
 struct CacheTile {
-  const std::byte* k;  // [head_dim, k_tile]
-  const std::byte* v;  // [k_tile, head_dim]
+  const std::byte* k;        // [head_dim, k_tile]
+  const std::byte* v;        // [k_tile, head_dim]
+  const std::byte* k_scale;  // [k_tile] bfloat16, where the dtype is_per_token_head
+  const std::byte* v_scale;
 };
 
 // Keys and values of one KV head lie in runs of one block, too short for the hardware to see a stream, so
@@ -59,16 +64,17 @@ struct TileWalk {
   // Fills the next chunk; `chunk` may be the one before.
   void next(Chunk& chunk) {
     const KvView& kv = *args.kv;
-    const std::int64_t k_size = static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
-    const std::int64_t v_size = static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
+    const std::int64_t k_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
+    const std::int64_t v_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
     chunk.num_tiles = 0;
     chunk.tile = kv.k_tile;
     chunk.begin = args.begin > position ? args.begin - position : 0;
     chunk.end = args.end - position < kChunk ? args.end - position : kChunk;
     for (int first = 0; first < chunk.end; first += kv.k_tile) {
-      const std::int64_t element = kv_head_offset(kv, args.block_table[block], args.kv_head) +
-                                   static_cast<std::int64_t>(slot) * kv.head_dim;
-      chunk.tiles[chunk.num_tiles++] = {kv.k + element * k_size, kv.v + element * v_size};
+      std::byte* k = k_head(kv, args.block_table[block], args.kv_head);
+      std::byte* v = v_head(kv, args.block_table[block], args.kv_head);
+      chunk.tiles[chunk.num_tiles++] = {k + slot * k_row, v + slot * v_row, slot_scale(k, kv.k_dtype, kv, slot),
+                                        slot_scale(v, kv.v_dtype, kv, slot)};
       slot += kv.k_tile;
       if (slot == kv.block_size) {
         slot = 0;
@@ -238,7 +244,7 @@ inline constexpr ValueChunk kValueChunk[kHeadTile] = {value_chunk<V, D, 1>, valu
 
 template <class V, int Tile>
 const ScoreChunk* score_functions(Dtype dtype) {
-  switch (dtype) {
+  switch (code_dtype(dtype)) {
     case Dtype::float32:
       return kScoreChunk<V, Tile, Dtype::float32>;
     case Dtype::float16:
@@ -249,13 +255,18 @@ const ScoreChunk* score_functions(Dtype dtype) {
       return kScoreChunk<V, Tile, Dtype::fp8_e4m3>;
     case Dtype::fp8_e5m2:
       return kScoreChunk<V, Tile, Dtype::fp8_e5m2>;
+    case Dtype::int8_per_token_head:
+      return kScoreChunk<V, Tile, Dtype::int8_per_token_head>;
+    case Dtype::int8_hadamard_per_token_head:
+    case Dtype::fp8_per_token_head:
+      break;  // code_dtype is neither
   }
   return nullptr;
 }
 
 template <class V>
 const ValueChunk* value_functions(Dtype dtype) {
-  switch (dtype) {
+  switch (code_dtype(dtype)) {
     case Dtype::float32:
       return kValueChunk<V, Dtype::float32>;
     case Dtype::float16:
@@ -266,6 +277,11 @@ const ValueChunk* value_functions(Dtype dtype) {
       return kValueChunk<V, Dtype::fp8_e4m3>;
     case Dtype::fp8_e5m2:
       return kValueChunk<V, Dtype::fp8_e5m2>;
+    case Dtype::int8_per_token_head:
+      return kValueChunk<V, Dtype::int8_per_token_head>;
+    case Dtype::int8_hadamard_per_token_head:
+    case Dtype::fp8_per_token_head:
+      break;  // code_dtype is neither
   }
   return nullptr;
 }
@@ -282,17 +298,34 @@ OCTET_INLINE void scale_row(float* row, float factor, int size) {
   for (int i = 0; i < size; i += V::width) (V::load(row + i) * V::broadcast(factor)).store(row + i);
 }
 
-// Turns one head's scores of a chunk into weights exp(score - max), 0 outside [begin, end), and brings the
-// head's running sums to the new maximum.
+// The scales of a chunk's slots as floats, where keys or values have their own.
+struct SlotScales {
+  alignas(64) float k[kChunk];
+  alignas(64) float v[kChunk];
+};
+
 template <class V>
-void soften_chunk(const Chunk& chunk, float scale, float* scores, int head_dim, float* out, float& peak,
-                  float& sum) {
+void load_scales(const Chunk& chunk, const std::byte* CacheTile::*which, float* scales) {
+  for (int t = 0; t < chunk.num_tiles; ++t) {
+    _mm_prefetch(reinterpret_cast<const char*>(chunk.ahead[t].*which), _MM_HINT_T0);
+    for (int i = 0; i < chunk.tile; i += V::width)
+      V::template load_raw<Dtype::bfloat16>(chunk.tiles[t].*which + 2 * i).store(scales + t * chunk.tile + i);
+  }
+}
+
+// Turns one head's scores of a chunk into weights exp(score - max), 0 outside [begin, end), and brings the
+// head's running sums to the new maximum. Scores are multiplied by the slots' key scales, and the weights, once
+// they are summed, by the slots' value scales, where there are any (else null).
+template <class V>
+void soften_chunk(const Chunk& chunk, float scale, const float* k_scales, const float* v_scales, float* scores,
+                  int head_dim, float* out, float& peak, float& sum) {
   const float infinity = __builtin_inff();
   const V minus_infinity = V::broadcast(-infinity);
   V largest = minus_infinity;
   for (int p = 0; p < chunk.end; p += V::width) {
-    const V score =
-        (V::load(scores + p) * V::broadcast(scale)).keep(chunk.begin - p, chunk.end - p, minus_infinity);
+    V score = V::load(scores + p) * V::broadcast(scale);
+    if (k_scales != nullptr) score = score * V::load(k_scales + p);
+    score = score.keep(chunk.begin - p, chunk.end - p, minus_infinity);
     score.store(scores + p);
     largest = max(score, largest);
   }
@@ -308,7 +341,7 @@ void soften_chunk(const Chunk& chunk, float scale, float* scores, int head_dim, 
   V total = V::zero();
   for (int p = 0; p < chunk.end; p += V::width) {
     const V weight = exp(V::load(scores + p) - subtrahend);
-    weight.store(scores + p);
+    (v_scales != nullptr ? weight * V::load(v_scales + p) : weight).store(scores + p);
     total = total + weight;
   }
   sum += total.reduce_add();
@@ -322,6 +355,9 @@ void decode_tiles(const DecodeAttentionArgs& args) {
   const ValueChunk* value = value_functions<V>(kv.v_dtype);
   const int head_tiles = (args.group + kHeadTile - 1) / kHeadTile;
   alignas(64) float scores[kMaxGroup * kChunk];
+  SlotScales scales;
+  const float* k_scales = is_per_token_head(kv.k_dtype) ? scales.k : nullptr;
+  const float* v_scales = is_per_token_head(kv.v_dtype) ? scales.v : nullptr;
   for (int g = 0; g < args.group; ++g) {
     args.max[g] = -__builtin_inff();
     args.sum[g] = 0.0f;
@@ -343,9 +379,11 @@ void decode_tiles(const DecodeAttentionArgs& args) {
       const int heads = args.group * (i + 1) / head_tiles - first;
       score[heads - 1](chunk, args.q + first * kv.head_dim, kv.head_dim, scores + first * kChunk);
     }
+    if (k_scales != nullptr) load_scales<V>(chunk, &CacheTile::k_scale, scales.k);
+    if (v_scales != nullptr) load_scales<V>(chunk, &CacheTile::v_scale, scales.v);
     for (int g = 0; g < args.group; ++g)
-      soften_chunk<V>(chunk, scale, scores + g * kChunk, kv.head_dim, args.out + g * kv.head_dim, args.max[g],
-                      args.sum[g]);
+      soften_chunk<V>(chunk, scale, k_scales, v_scales, scores + g * kChunk, kv.head_dim,
+                      args.out + g * kv.head_dim, args.max[g], args.sum[g]);
     for (int i = 0; i < head_tiles; ++i) {
       const int first = args.group * i / head_tiles;
       const int heads = args.group * (i + 1) / head_tiles - first;

@@ -78,19 +78,58 @@ void store_head(void* pool, std::int64_t first, int stride, const float* x, floa
   }
 }
 
-OCTET_INLINE void store_head(Dtype dtype, void* pool, std::int64_t first, int stride, const float* x,
-                             float scale, int head_dim) {
+// As store_head, with a scale of the vector's own, which is written to `scale` (numeric/per_token_head.h).
+template <Dtype D>
+void store_vector(std::byte* out, int stride, std::byte* scale, const float* x, int head_dim) {
+  // Magnitudes of floats are ordered as their bits are, those of infinities and NaNs above all.
+  std::uint32_t most = 0;
+  for (int i = 0; i < head_dim; ++i) {
+    const std::uint32_t size = __builtin_bit_cast(std::uint32_t, x[i]) & 0x7fffffffu;
+    most = size > most ? size : most;
+  }
+  const float exact = __builtin_bit_cast(float, most) / (D == Dtype::fp8_e4m3 ? 448.0f : 127.0f);
+  const bool finite = most < 0x7f800000u;
+  const std::uint32_t rounded = finite ? (__builtin_bit_cast(std::uint32_t, exact) + 0xffffu) >> 16 : 0x7fc0u;
+  const auto stored = static_cast<std::uint16_t>(rounded);
+  __builtin_memcpy(scale, &stored, sizeof stored);
+  // Zeros are divided by 1 to give zeros.
+  const float step = finite && rounded != 0 ? __builtin_bit_cast(float, rounded << 16) : 1.0f;
+  constexpr int chunk = 64;
+  for (int begin = 0; begin < head_dim; begin += chunk) {
+    const int n = head_dim - begin < chunk ? head_dim - begin : chunk;
+    std::uint8_t codes[chunk];
+    for (int i = 0; i < n; ++i) {
+      const float steps = finite ? x[begin + i] / step : 0.0f;
+      if constexpr (D == Dtype::fp8_e4m3)
+        codes[i] = encode<D>(steps);
+      else
+        codes[i] = static_cast<std::uint8_t>(__builtin_bit_cast(std::uint32_t, steps + 0x1.8p+23f));
+    }
+    for (int i = 0; i < n; ++i) out[static_cast<std::int64_t>(begin + i) * stride] = std::byte{codes[i]};
+  }
+}
+
+// One head's vector x at element `first`, its numbers `stride` apart, of the head's part of a block.
+OCTET_INLINE void store_head(const KvView& kv, Dtype dtype, std::byte* head, std::int64_t first, int stride,
+                             int slot, const float* x, float scale) {
   switch (dtype) {
     case Dtype::float32:
-      return store_head<Dtype::float32>(pool, first, stride, x, scale, head_dim);
+      return store_head<Dtype::float32>(head, first, stride, x, scale, kv.head_dim);
     case Dtype::float16:
-      return store_head<Dtype::float16>(pool, first, stride, x, scale, head_dim);
+      return store_head<Dtype::float16>(head, first, stride, x, scale, kv.head_dim);
     case Dtype::bfloat16:
-      return store_head<Dtype::bfloat16>(pool, first, stride, x, scale, head_dim);
+      return store_head<Dtype::bfloat16>(head, first, stride, x, scale, kv.head_dim);
     case Dtype::fp8_e4m3:
-      return store_head<Dtype::fp8_e4m3>(pool, first, stride, x, scale, head_dim);
+      return store_head<Dtype::fp8_e4m3>(head, first, stride, x, scale, kv.head_dim);
     case Dtype::fp8_e5m2:
-      return store_head<Dtype::fp8_e5m2>(pool, first, stride, x, scale, head_dim);
+      return store_head<Dtype::fp8_e5m2>(head, first, stride, x, scale, kv.head_dim);
+    case Dtype::int8_per_token_head:
+    case Dtype::int8_hadamard_per_token_head:
+      return store_vector<Dtype::int8_per_token_head>(head + first, stride, slot_scale(head, dtype, kv, slot),
+                                                      x, kv.head_dim);
+    case Dtype::fp8_per_token_head:
+      return store_vector<Dtype::fp8_e4m3>(head + first, stride, slot_scale(head, dtype, kv, slot), x,
+                                           kv.head_dim);
   }
 }
 
@@ -101,11 +140,11 @@ void store_kv(const StoreKvArgs& args) noexcept {
   const std::int64_t block = args.slot / kv.block_size;
   const int slot = static_cast<int>(args.slot % kv.block_size);
   for (int h = 0; h < kv.num_kv_heads; ++h) {
-    const std::int64_t base = kv_head_offset(kv, block, h);
     const std::int64_t row = static_cast<std::int64_t>(h) * kv.head_dim;
-    store_head(kv.k_dtype, kv.k, base + k_offset(kv, slot, 0), kv.k_tile, args.k + row, kv.k_scale[h],
-               kv.head_dim);
-    store_head(kv.v_dtype, kv.v, base + v_offset(kv, slot, 0), 1, args.v + row, kv.v_scale[h], kv.head_dim);
+    store_head(kv, kv.k_dtype, k_head(kv, block, h), k_offset(kv, slot, 0), kv.k_tile, slot, args.k + row,
+               kv.k_scale[h]);
+    store_head(kv, kv.v_dtype, v_head(kv, block, h), v_offset(kv, slot, 0), 1, slot, args.v + row,
+               kv.v_scale[h]);
   }
 }
 

@@ -8,7 +8,8 @@
 // kRawFactor<D> (256 for fp8_e4m3, else 1), at least cost: fp8_e4m3 has the fields of a float16 whose
 // exponent is one bit short, so its bits shifted into place are a float16 of 2^-8 the value, subnormals
 // included. The caller multiplies by the factor once, outside its loops. The only code that load_raw gets
-// wrong is fp8_e4m3's NaN (0x7f, 0xff), which reads as ±480.
+// wrong is fp8_e4m3's NaN (0x7f, 0xff), which reads as ±480. Of the per-token-head dtypes there are the codes
+// alone (code_dtype), int8_per_token_head standing for signed bytes.
 #pragma once
 
 #include <immintrin.h>
@@ -26,7 +27,7 @@ namespace {
 template <Dtype D>
 inline constexpr float kRawFactor = D == Dtype::fp8_e4m3 ? 256.0f : 1.0f;
 constexpr float raw_factor(Dtype dtype) {
-  return dtype == Dtype::fp8_e4m3 ? kRawFactor<Dtype::fp8_e4m3> : 1.0f;
+  return code_dtype(dtype) == Dtype::fp8_e4m3 ? kRawFactor<Dtype::fp8_e4m3> : 1.0f;
 }
 
 struct VecF8 {
@@ -171,6 +172,8 @@ OCTET_INLINE VecF8 VecF8::load_raw(const void* p) {
   } else if constexpr (D == Dtype::bfloat16) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
+  } else if constexpr (D == Dtype::int8_per_token_head) {
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
   } else if constexpr (D == Dtype::fp8_e5m2) {
     const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
     return {_mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), bytes))};

@@ -41,6 +41,14 @@ static inline __m512i octet_cvtepu16(__m256i a) {
   return octet_join(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(a)),
                     _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1)));
 }
+static inline __m512i octet_cvtepi8(__m128i a) {
+  return octet_join(_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)));
+}
+static inline __m512 octet_cvtepi32(__m512i a) {
+  __m256i parts[2];
+  std::memcpy(parts, &a, sizeof(parts));
+  return octet_join(_mm256_cvtepi32_ps(parts[0]), _mm256_cvtepi32_ps(parts[1]));
+}
 static inline __m512i octet_cvtps(__m512 a) {
   return octet_join(_mm256_cvtps_epi32(octet_half(a, 0)), _mm256_cvtps_epi32(octet_half(a, 1)));
 }
@@ -61,6 +69,8 @@ static inline void octet_mask_storeu(void* p, unsigned mask, __m512 v) {
 #define _mm512_extractf32x8_ps(v, half) octet_half(v, half)
 #define _mm512_cvtph_ps(a) octet_cvtph(a)
 #define _mm512_cvtepu16_epi32(a) octet_cvtepu16(a)
+#define _mm512_cvtepi8_epi32(a) octet_cvtepi8(a)
+#define _mm512_cvtepi32_ps(a) octet_cvtepi32(a)
 #define _mm512_cvtps_epi32(a) octet_cvtps(a)
 #define _mm512_cvtss_f32(v) _mm256_cvtss_f32(octet_half(v, 0))
 #define _mm512_maskz_loadu_ps(mask, p) octet_maskz_loadu(mask, p)
