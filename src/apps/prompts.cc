@@ -30,7 +30,7 @@ std::string read_prompt_file(const std::string& path) {
     prompt = read_all(std::cin, "standard input");
   } else {
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw Error(ErrorCode::not_found, "cannot open the prompt file", path);
+    if (!file) throw Error(ErrorCode::not_found, "cannot open the file", path);
     prompt = read_all(file, path);
   }
   if (prompt.ends_with('\n')) prompt.pop_back();

@@ -142,6 +142,8 @@ void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
   if (needed) choice.notices.insert(choice.notices.end(), report.warnings.begin(), report.warnings.end());
 }
 
+}  // namespace
+
 std::int64_t available_memory_bytes() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key, unit;
@@ -152,8 +154,6 @@ std::int64_t available_memory_bytes() {
   }
   return 0;  // unknown: the caller falls back to the least
 }
-
-}  // namespace
 
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report, bool calculated) {

@@ -34,6 +34,9 @@ CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelC
 
 kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size);
 
+// Memory that the system can give now, bytes; 0 where it does not say.
+std::int64_t available_memory_bytes();
+
 // Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
 // quarter of the memory that is available, and never less than one sequence.
 // Throws Error{out_of_memory} where `memory_bytes` do not hold one sequence, saying what max_model_len would

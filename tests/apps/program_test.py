@@ -68,10 +68,10 @@ class HelpTest(ProgramTest):
 
     def test_every_command_has_help_with_an_example(self):
         self.assertIn(b"generate", octet("--help").stdout)
-        for command in ("generate", "calibrate", "inspect", "bench"):
+        for command in ("generate", "calibrate", "inspect", "bench", "eval", "plan"):
             got = octet(command, "--help")
             self.assertEqual(got.returncode, 0)
-            self.assertIn(b"Example:\n  octet " + command.encode(), got.stdout)
+            self.assertRegex(got.stdout, b"Examples?:\n  octet " + command.encode())
 
 
 class UsageTest(ProgramTest):
@@ -420,6 +420,67 @@ class CalibrateTest(ProgramTest):
         self.assertEqual(os.listdir(self.folder.name), ["out.resume"])
         got = octet(*arguments, "3", "--resume")  # other samples
         self.assert_error(got, 2, "out.resume", "dataset")
+
+
+class EvalTest(ProgramTest):
+    FAST = ["--context", "64", "--layer-tokens", "32", "--drift-prompts", "2", "--drift-prompt-tokens", "8",
+            "--drift-tokens", "4"]
+
+    def text(self):
+        return self.path("text.txt", b"One evening the lamp by the door went out. Nobody had touched it for years.")
+
+    def test_json_and_page_hold_the_same_figures(self):
+        page = os.path.join(self.scratch.name, "report.html")
+        got = octet("eval", self.model, "--text", self.text(), "--configs", "auto,fp8_e4m3+skip=0,1,fp8_e5m2",
+                    "--needle-lengths", "240", "--needle-depths", "0,100", "--json", "--html", page, *self.FAST)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        result = json.loads(got.stdout)
+        self.assertEqual([c["name"] for c in result["configs"]], ["auto", "fp8_e4m3+skip=0,1", "fp8_e5m2"])
+        self.assertEqual(result["configs"][1]["likelihood"]["kl"]["mean"], 0)
+        self.assertGreater(result["configs"][2]["likelihood"]["kl"]["mean"], 0)
+        self.assertEqual(len(result["configs"][2]["layers"]), 2)
+        self.assertEqual([c["depth"] for c in result["configs"][2]["needles"]], [0, 100])
+        with open(page, encoding="utf-8") as file:
+            html = file.read()
+        (line,) = [line for line in html.splitlines() if line.startswith("const data = ")]
+        self.assertNotIn("<", line)
+        self.assertEqual(json.loads(line[len("const data = "):-1]), result)
+        for outside in ("http://", "https://", "src=", "url("):
+            self.assertNotIn(outside, html.replace("http://www.w3.org/2000/svg", ""))
+        self.assertEqual([name for name in os.listdir(self.scratch.name) if ".tmp-" in name], [])
+
+    def test_table(self):
+        got = octet("eval", self.model, "--text", self.text(), "--heads", *self.FAST)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        text = got.stdout.decode()
+        for part in ("mean KL", "fp8_e4m3", "in common", "attention out", "every layer and KV head"):
+            self.assertIn(part, text)
+
+    def test_errors_come_before_the_work(self):
+        text = self.text()
+        for flags, status, part in [
+            (["--text", text, "--configs", "auto,fp9"], 2, "fp8_e5m2"), (["--text", text, "--baseline", "x"], 2, "baseline"),
+            (["--text", self.path("empty.txt", b"")], 2, "empty"), (["--text", self.path("a.txt", b"a")], 2, "2 tokens"),
+            (["--text", "/nowhere/at/all"], 1, "/nowhere/at/all"), ([], 2, "--text"),
+            (["--text", text, "--html", "/nowhere/at/all.html"], 1, "/nowhere/at/all.html"),
+            (["--text", text, "--html", self.scratch.name], 2, self.scratch.name),
+            (["--text", text, "--context", "1000"], 2, "context"), (["--needle-lengths", "20"], 2, "needle_lengths"),
+            (["--text", self.path("bad.txt", b"ab\xff")], 2, "UTF-8"),
+        ]:
+            with self.subTest(flags=flags):
+                self.assert_error(octet("eval", self.model, *flags), status, part)
+
+    def test_interrupt_writes_nothing(self):
+        model = tiny_checkpoint.write(self.scratch.name + "/long_eval", max_position_embeddings=100000)
+        page = os.path.join(self.scratch.name, "interrupted.html")
+        with subprocess.Popen([PROGRAM, "eval", model, "--text", self.path("long.txt", b"on and on " * 100000),
+                               "--html", page], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            self.assertIn(b"likelihood", process.stderr.readline())
+            process.send_signal(signal.SIGINT)
+            shown, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, shown), (130, b""), errors)
+        self.assertIn(b"nothing was written", errors)
+        self.assertFalse(os.path.exists(page))
 
 
 class InspectAndBenchTest(ProgramTest):

@@ -1,0 +1,201 @@
+// octet plan: which KV cache costs the least quality in a given memory, measured.
+#include <octet/cache_plan.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "apps/commands.h"
+#include "apps/evaluation_input.h"
+#include "apps/interruption.h"
+#include "apps/output_file.h"
+#include "apps/progress_line.h"
+#include "apps/prompts.h"
+
+namespace octet::apps {
+
+namespace {
+
+struct PlanFlags {
+  CachePlanOptions options;
+  std::string kv_budget;
+  std::string text;
+  std::string output;
+  bool json = false;
+};
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) line += (line.empty() ? "" : " ") + word;
+  return line;
+}
+
+nlohmann::ordered_json measured_json(const MeasuredCache& cache) {
+  return {{"config", cache.config},
+          {"dtype", cache.dtype},
+          {"scale_source", cache.scale_source},
+          {"scale_strategy", cache.scale_strategy},
+          {"bytes_per_token", cache.bytes_per_token},
+          {"tokens", cache.tokens},
+          {"fits", cache.fits},
+          {"mean_kl", cache.mean_kl},
+          {"p99_kl", cache.p99_kl},
+          {"top1_agreement", cache.top1_agreement},
+          {"perplexity", cache.perplexity}};
+}
+
+std::string plan_json(const CachePlan& plan) {
+  nlohmann::ordered_json candidates = nlohmann::ordered_json::array();
+  for (const MeasuredCache& cache : plan.candidates) candidates.push_back(measured_json(cache));
+  const nlohmann::ordered_json document = {{"model", plan.model},
+                                           {"kv_budget", plan.kv_budget},
+                                           {"target_tokens", plan.target_tokens},
+                                           {"baseline", measured_json(plan.baseline)},
+                                           {"candidates", candidates},
+                                           {"layers_measured_with", plan.base},
+                                           {"layer_kl", plan.layer_kl},
+                                           {"plan", measured_json(plan.chosen)},
+                                           {"skip_layers", plan.skip_layers},
+                                           {"octet_arguments", plan.octet_arguments},
+                                           {"vllm_arguments", plan.vllm_arguments},
+                                           {"vllm_note", plan.vllm_note}};
+  return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+// The arguments as YAML for vllm serve --config, where a list is a flag with several values. Flags that vLLM
+// does not know stand there as octet's, with a line that says so.
+std::string plan_yaml(const CachePlan& plan) {
+  const bool for_vllm = !plan.vllm_arguments.empty();
+  const std::vector<std::string>& arguments = for_vllm ? plan.vllm_arguments : plan.octet_arguments;
+  std::string yaml = "# octet plan: " + plan.chosen.dtype + ", mean KL " + std::to_string(plan.chosen.mean_kl) +
+                     " nats to a 16-bit cache, " + std::to_string(plan.chosen.bytes_per_token) +
+                     " bytes a token\n# octet generate " + joined(plan.octet_arguments) + "\n";
+  yaml += for_vllm ? "# vllm serve --config THIS_FILE\n" : "# not for vLLM: " + plan.vllm_note + "\n";
+  yaml += "model: " + nlohmann::json(arguments.front()).dump() + "\n";
+  for (std::size_t i = 1; i < arguments.size();) {
+    const std::string& flag = arguments[i++];
+    std::vector<std::string> values;
+    while (i < arguments.size() && !arguments[i].starts_with("--")) values.push_back(arguments[i++]);
+    yaml += flag.substr(2) + ": ";
+    const bool is_list = flag == "--kv-cache-dtype-skip-layers" && for_vllm;
+    yaml += is_list ? nlohmann::json(values).dump() : joined(values);
+    yaml += "\n";
+  }
+  return yaml;
+}
+
+void write_row(std::ostream& out, const MeasuredCache& cache, const char* note) {
+  char line[320];
+  std::snprintf(line, sizeof line, "%-34s %8lld %12lld  %-4s %10.6f %9.5f %8.2f%%  %s", cache.config.c_str(),
+                static_cast<long long>(cache.bytes_per_token), static_cast<long long>(cache.tokens),
+                cache.fits ? "yes" : "no", cache.mean_kl, cache.p99_kl, 100 * cache.top1_agreement, note);
+  out << line << "\n";
+}
+
+void write_layers(std::ostream& out, const CachePlan& plan) {
+  std::vector<int> order;
+  for (int layer = 0; layer < static_cast<int>(plan.layer_kl.size()); ++layer) order.push_back(layer);
+  const auto kl = [&](int layer) { return plan.layer_kl[static_cast<std::size_t>(layer)]; };
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return kl(a) > kl(b); });
+  out << "\nmean KL with one layer alone as " << plan.base << ", worst first:\n";
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    char cell[32];
+    std::snprintf(cell, sizeof cell, "%4d %.6f%s", order[i], kl(order[i]),
+                  i % 6 == 5 || i + 1 == order.size() ? "\n" : "  ");
+    out << cell;
+  }
+}
+
+void write_plan(std::ostream& out, const CachePlan& plan) {
+  out << plan.target_tokens << " tokens in " << plan.kv_budget << " bytes of KV cache\n\n";
+  char header[200];
+  std::snprintf(header, sizeof header, "%-34s %8s %12s  %-4s %10s %9s %9s\n", "cache", "B/token", "tokens",
+                "fits", "mean KL", "99% KL", "same top");
+  out << header;
+  write_row(out, plan.baseline, "");
+  for (const MeasuredCache& cache : plan.candidates) write_row(out, cache, "");
+  if (!plan.skip_layers.empty()) write_row(out, plan.chosen, "<- the plan");
+  if (!plan.layer_kl.empty()) write_layers(out, plan);
+  out << "\nplan: " << plan.chosen.config << " (" << plan.chosen.dtype
+      << "; scales: " << plan.chosen.scale_source << ")\n  octet generate " << joined(plan.octet_arguments)
+      << "\n  ";
+  if (plan.vllm_arguments.empty())
+    out << "not for vLLM: " << plan.vllm_note << "\n";
+  else
+    out << "vllm serve " << joined(plan.vllm_arguments) << "\n";
+}
+
+int plan(const PlanFlags& flags) {
+  std::optional<OutputFile> output;
+  if (!flags.output.empty()) output.emplace(flags.output);
+  CachePlanOptions options = flags.options;
+  options.configs = join_layers(options.configs);
+  if (!flags.kv_budget.empty()) options.kv_budget = parse_byte_size(flags.kv_budget, "--kv-budget");
+  options.documents = read_documents(flags.text);
+  install_interrupt_handler();
+  std::optional<ProgressLine> line;
+  line.emplace();
+  const CachePlan made = plan_cache(options, [&](const EvaluationProgress& progress) {
+    line->show(progress.measurement, progress.done, progress.total);
+    return !interrupted();
+  });
+  line.reset();
+  if (!made.complete) {
+    std::cerr << "octet: interrupted: nothing was written\n";
+    return kInterrupted;
+  }
+  if (output) output->write(plan_yaml(made));
+  if (flags.json)
+    std::cout << plan_json(made);
+  else
+    write_plan(std::cout, made);
+  finish_output();
+  return kSuccess;
+}
+
+}  // namespace
+
+Command add_plan_command(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("plan", "Choose the KV cache that costs the least quality in a memory");
+  app->footer(
+      "Examples:\n  octet plan models/smollm2-135m-instruct --kv-budget 100M --target-tokens 8192 --text "
+      "book.txt\n"
+      "  octet plan MODEL --kv-budget 2G --target-tokens 65536 --text book.txt \\\n"
+      "      --configs fp8,CALIBRATED_DIR --output plan.yaml\n"
+      "  vllm serve --config plan.yaml");
+  const auto flags = std::make_shared<PlanFlags>();
+  CachePlanOptions& options = flags->options;
+  app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
+  app->add_option(
+      "--kv-budget", flags->kv_budget,
+      "Bytes for the cache, or a number with k, m, g, t (1000s) or K, M, G, T (1024s) [a quarter of the "
+      "free memory]");
+  app->add_option("--target-tokens", options.target_tokens,
+                  "Tokens that must fit, of all sequences together [max_position_embeddings]");
+  app->add_option("--text", flags->text, "The text to measure with, - for standard input")->required();
+  app->add_option("--configs", options.configs,
+                  "Candidates, as octet eval takes them [every 8-bit dtype, and FP8 values with 16-bit keys]")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_option("--context", options.context,
+                  "Tokens that the model reads at a time [2048, or max_position_embeddings]");
+  app->add_option("--max-tokens", options.max_tokens, "Of the text, for the candidates, 0 = all [4096]");
+  app->add_option("--layer-tokens", options.layer_tokens, "Of the text, for each layer [1024]");
+  app->add_option("--output", flags->output,
+                  "Also write the plan to this file, as YAML for vllm serve --config");
+  app->add_flag("--json", flags->json, "As one JSON object");
+  app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [16]");
+  app->add_option("--threads", options.threads, "Threads [the physical cores]");
+  app->add_option("--isa", options.isa,
+                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
+  return {app, [flags] { return plan(*flags); }};
+}
+
+}  // namespace octet::apps

@@ -1,0 +1,252 @@
+#include <octet/cache_plan.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "base/error.h"
+#include "files/checkpoint.h"
+#include "llm/cache_choice.h"
+#include "llm/evaluation_config.h"
+#include "model/config.h"
+
+namespace octet {
+
+namespace {
+
+// Configurations that run side by side: more would need less of the baseline, but every one has a cache.
+constexpr std::size_t kSideBySide = 6;
+
+struct Stopped {};  // thrown where the callback ends the measurement
+
+std::string list_layers(const std::vector<int>& layers) {
+  std::string text;
+  for (const int layer : layers) text += (text.empty() ? "" : ",") + std::to_string(layer);
+  return text;
+}
+
+// Adds to the layers that a configuration skips already.
+std::string with_skipped(const std::string& config, const std::vector<int>& layers) {
+  return layers.empty() ? config : config + "+skip=" + list_layers(layers);
+}
+
+class Planner {
+ public:
+  Planner(const CachePlanOptions& options, const EvaluationCallback& callback, CachePlan& plan)
+      : options_(options), callback_(callback), plan_(plan) {}
+
+  void run() {
+    choose_budget();
+    measure_candidates();
+    choose();
+    describe_arguments();
+    plan_.complete = true;
+  }
+
+ private:
+  EvaluationOptions evaluation(std::int64_t max_tokens) const {
+    EvaluationOptions options;
+    options.model = options_.model;
+    options.documents = options_.documents;
+    options.context = options_.context;
+    options.max_tokens = max_tokens;
+    options.layer_tokens = 0;
+    options.drift_prompts = 0;
+    options.block_size = options_.block_size;
+    options.threads = options_.threads;
+    options.isa = options_.isa;
+    return options;
+  }
+
+  // The baseline and `configs`, a few at a time; the baseline is kept in plan_.
+  std::vector<MeasuredCache> measure(const std::vector<std::string>& configs, std::int64_t max_tokens,
+                                     const char* name) {
+    std::vector<MeasuredCache> measured;
+    const auto parts = static_cast<std::int64_t>((configs.size() + kSideBySide - 1) / kSideBySide);
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const auto begin = configs.begin() + part * static_cast<std::int64_t>(kSideBySide);
+      const auto end = configs.end() - begin > static_cast<std::int64_t>(kSideBySide)
+                           ? begin + static_cast<std::int64_t>(kSideBySide)
+                           : configs.end();
+      EvaluationOptions options = evaluation(max_tokens);
+      options.configs.assign(begin, end);
+      const EvaluationResult result = run_evaluation(options, [&](const EvaluationProgress& progress) {
+        return !callback_ || callback_({name, part * progress.total + progress.done, parts * progress.total});
+      });
+      if (!result.complete) throw Stopped{};
+      plan_.baseline = describe(result.configs.front());
+      for (auto config = begin; config != end; ++config)
+        for (const ConfigFigures& figures : result.configs)
+          if (figures.name == *config) measured.push_back(describe(figures));
+    }
+    return measured;
+  }
+
+  MeasuredCache describe(const ConfigFigures& figures) const {
+    MeasuredCache cache;
+    cache.config = figures.name;
+    cache.dtype = figures.dtype;
+    cache.scale_source = figures.scale_source;
+    cache.scale_strategy = figures.scale_strategy;
+    cache.bytes_per_token = figures.bytes_per_token;
+    cache.tokens = plan_.kv_budget / (figures.bytes_per_token * options_.block_size) * options_.block_size;
+    cache.fits = cache.tokens >= plan_.target_tokens;
+    cache.mean_kl = figures.likelihood->kl.mean;
+    cache.p99_kl = figures.likelihood->kl.p99;
+    cache.top1_agreement = figures.likelihood->top1_agreement;
+    cache.perplexity = figures.likelihood->perplexity;
+    return cache;
+  }
+
+  void choose_budget() {
+    const auto refuse = [](const char* option, const std::string& message) {
+      throw Error(ErrorCode::invalid_argument, message, option);
+    };
+    if (options_.kv_budget < 0 || options_.target_tokens < 0)
+      refuse("kv_budget and target_tokens", "expected positive numbers");
+    if (options_.kv_budget == 0 && options_.target_tokens == 0)
+      refuse("kv_budget and target_tokens", "expected at least one of them, found neither");
+    if (options_.documents.empty()) refuse("documents", "expected a text to measure with, found none");
+    if (options_.layer_tokens < 2) refuse("layer_tokens", "expected at least 2");
+    const files::Checkpoint checkpoint = files::Checkpoint::open(options_.model);
+    const model::ModelConfig config = model::read_model_config(checkpoint.config());
+    num_layers_ = config.num_layers;
+    plan_.model = options_.model;
+    plan_.kv_budget = options_.kv_budget > 0 ? options_.kv_budget : llm::available_memory_bytes() / 4;
+    plan_.target_tokens = options_.target_tokens > 0 ? options_.target_tokens : config.max_position_embeddings;
+  }
+
+  std::vector<std::string> candidates() const {
+    if (!options_.configs.empty()) return options_.configs;
+    std::vector<std::string> configs;
+    for (const std::string& name : kv_cache_dtype_names())
+      if (name != "auto" && name != "fp8" && name != "float16" && name != "bfloat16") configs.push_back(name);
+    configs.push_back("fp8_e4m3+k=float16");
+    return configs;
+  }
+
+  void measure_candidates() {
+    plan_.candidates = measure(candidates(), options_.max_tokens, "candidates");
+    const auto smaller = [](const MeasuredCache& a, const MeasuredCache& b) {
+      return a.bytes_per_token < b.bytes_per_token;
+    };
+    const MeasuredCache least = *std::min_element(plan_.candidates.begin(), plan_.candidates.end(), smaller);
+    if (least.fits || plan_.baseline.fits) return;
+    throw Error(ErrorCode::out_of_memory,
+                std::to_string(plan_.target_tokens) + " tokens do not fit " + std::to_string(plan_.kv_budget) +
+                    " bytes: the smallest cache, " + least.config + ", takes " +
+                    std::to_string(least.bytes_per_token) + " bytes a token, so " +
+                    std::to_string(least.tokens) + " tokens fit",
+                "kv_budget");
+  }
+
+  // The 16-bit cache where it fits; else the best candidate that does, with the layers that lose most left in
+  // 16 bits, as long as that measures better.
+  void choose() {
+    if (plan_.baseline.fits) {
+      plan_.chosen = plan_.baseline;
+      return;
+    }
+    const MeasuredCache* best = nullptr;
+    for (const MeasuredCache& candidate : plan_.candidates)
+      if (candidate.fits && (best == nullptr || candidate.mean_kl < best->mean_kl)) best = &candidate;
+    OCTET_CHECK(best != nullptr);
+    plan_.chosen = *best;
+    const int room = layers_with_room(*best);
+    if (room == 0) return;
+    const std::vector<int> order = rank_layers(best->config);
+    std::vector<int> skipped(order.begin(), order.begin() + room);
+    std::sort(skipped.begin(), skipped.end());
+    const MeasuredCache tried =
+        measure({with_skipped(best->config, skipped)}, options_.max_tokens, "plan").front();
+    OCTET_CHECK(tried.fits);
+    if (tried.mean_kl >= best->mean_kl) return;
+    plan_.chosen = tried;
+    plan_.skip_layers = std::move(skipped);
+  }
+
+  // Layers of `cache` that can be in 16 bits and still fit: all layers have the same shapes.
+  int layers_with_room(const MeasuredCache& cache) const {
+    const std::int64_t blocks = (plan_.target_tokens + options_.block_size - 1) / options_.block_size;
+    const std::int64_t allowed = plan_.kv_budget / (blocks * options_.block_size);  // bytes a token
+    const std::int64_t more = (plan_.baseline.bytes_per_token - cache.bytes_per_token) / num_layers_;
+    if (more <= 0) return 0;
+    return static_cast<int>(
+        std::clamp<std::int64_t>((allowed - cache.bytes_per_token) / more, 0, num_layers_ - 1));
+  }
+
+  // The layers by how much is lost where that one alone is stored as in `config`, most first.
+  std::vector<int> rank_layers(const std::string& config) {
+    std::vector<int> layers(static_cast<std::size_t>(num_layers_));
+    std::iota(layers.begin(), layers.end(), 0);
+    std::vector<std::string> alone;
+    for (const int layer : layers) {
+      std::vector<int> others = layers;
+      others.erase(others.begin() + layer);
+      alone.push_back(with_skipped(config, others));
+    }
+    const MeasuredCache baseline = plan_.baseline;
+    for (const MeasuredCache& cache : measure(alone, options_.layer_tokens, "layers"))
+      plan_.layer_kl.push_back(cache.mean_kl);
+    plan_.baseline = baseline;  // that of the whole text
+    plan_.base = config;
+    std::stable_sort(layers.begin(), layers.end(), [&](int a, int b) {
+      return plan_.layer_kl[static_cast<std::size_t>(a)] > plan_.layer_kl[static_cast<std::size_t>(b)];
+    });
+    return layers;
+  }
+
+  void describe_arguments() {
+    const llm::EvaluationConfig config =
+        llm::parse_evaluation_config(plan_.chosen.config, options_.model, "configs");
+    const KvCacheDtypeOptions& cache = config.cache;
+    const auto add = [](std::vector<std::string>& arguments, const char* flag, const std::string& value) {
+      if (!value.empty()) arguments.insert(arguments.end(), {flag, value});
+    };
+    std::string skipped;
+    for (const std::string& layers : cache.kv_cache_dtype_skip_layers)
+      skipped += (skipped.empty() ? "" : ",") + layers;
+    plan_.octet_arguments = {config.directory};
+    add(plan_.octet_arguments, "--kv-cache-dtype", cache.kv_cache_dtype);
+    add(plan_.octet_arguments, "--kv-cache-dtype-k", cache.kv_cache_dtype_k);
+    add(plan_.octet_arguments, "--kv-cache-dtype-v", cache.kv_cache_dtype_v);
+    add(plan_.octet_arguments, "--kv-cache-dtype-skip-layers", skipped);
+    add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
+    if (!cache.kv_cache_dtype_k.empty() || !cache.kv_cache_dtype_v.empty()) {
+      plan_.vllm_note = "vLLM stores keys and values in one dtype";
+      return;
+    }
+    // vLLM has no float16 among the dtypes of its caches: auto is the model's.
+    const bool wide = cache.kv_cache_dtype == "float16" || cache.kv_cache_dtype == "bfloat16";
+    plan_.vllm_arguments = {config.directory};
+    add(plan_.vllm_arguments, "--kv-cache-dtype", wide ? "auto" : cache.kv_cache_dtype);
+    if (!skipped.empty()) {
+      plan_.vllm_arguments.push_back("--kv-cache-dtype-skip-layers");
+      for (std::size_t begin = 0; begin <= skipped.size();) {
+        const std::size_t comma = std::min(skipped.find(',', begin), skipped.size());
+        plan_.vllm_arguments.push_back(skipped.substr(begin, comma - begin));
+        begin = comma + 1;
+      }
+    }
+    add(plan_.vllm_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
+  }
+
+  const CachePlanOptions& options_;
+  const EvaluationCallback& callback_;
+  CachePlan& plan_;
+  int num_layers_ = 0;
+};
+
+}  // namespace
+
+CachePlan plan_cache(const CachePlanOptions& options, const EvaluationCallback& on_progress) {
+  CachePlan plan;
+  try {
+    Planner(options, on_progress, plan).run();
+  } catch (const Stopped&) {
+    // plan.complete says so.
+  }
+  return plan;
+}
+
+}  // namespace octet

@@ -1,0 +1,23 @@
+// A configuration of an evaluation: which checkpoint's scales, and how the cache stores.
+#pragma once
+
+#include <octet/kv_cache_options.h>
+
+#include <string>
+#include <vector>
+
+namespace octet::llm {
+
+struct EvaluationConfig {
+  std::string name;       // as it was written
+  std::string directory;  // the checkpoint
+  KvCacheDtypeOptions cache;
+};
+
+// "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE" or "+skip=LAYERS" behind it, as
+// EvaluationOptions::configs has them; `model` is the directory of the first kind.
+// Throws Error{invalid_argument} listing what there is, with `option` as context.
+EvaluationConfig parse_evaluation_config(const std::string& text, const std::string& model,
+                                         const std::string& option);
+
+}  // namespace octet::llm

@@ -1,0 +1,120 @@
+#include <gtest/gtest.h>
+#include <octet/cache_plan.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "llm/tiny_llm.h"
+
+namespace octet {
+namespace {
+
+// Four layers of 2 KV heads of 16 dims: 1,024 bytes a token in float32 (what auto is here), 256 in FP8; a layer
+// that stays in float32 takes 192 more.
+struct TinyPlan {
+  tests::ScratchFolder folder;
+  CachePlanOptions options;
+  TinyPlan() {
+    tests::TinyOptions tiny;
+    tiny.num_layers = 4;
+    options.model = tests::write_tiny_llm(folder.path(), tiny);
+    options.documents = {
+        std::string("The rain went on for days, and then in one hour it was over. "
+                    "Nobody in the town had seen the river so high before that winter.")};
+    options.configs = {"fp8_e4m3", "fp8_e5m2"};
+    options.target_tokens = 64;
+    options.threads = 2;
+  }
+  CachePlan with_budget(std::int64_t bytes_per_token) {
+    options.kv_budget = 64 * bytes_per_token;
+    return plan_cache(options);
+  }
+};
+
+TEST(CachePlan, TakesTheWideCacheWhereItFits) {
+  const CachePlan plan = TinyPlan().with_budget(1024);
+  EXPECT_TRUE(plan.complete);
+  EXPECT_EQ(plan.chosen.config, "auto");
+  EXPECT_EQ(plan.chosen.mean_kl, 0);
+  EXPECT_EQ(plan.candidates.size(), 2u);
+  EXPECT_TRUE(plan.layer_kl.empty());
+}
+
+TEST(CachePlan, WithoutRoomForALayerItIsTheBestCandidate) {
+  const CachePlan plan = TinyPlan().with_budget(256 + 191);
+  EXPECT_EQ(plan.chosen.config, "fp8_e4m3");
+  EXPECT_TRUE(plan.skip_layers.empty());
+  EXPECT_GT(plan.candidates[1].mean_kl, plan.chosen.mean_kl);
+  EXPECT_EQ(plan.chosen.tokens, 64 * (256 + 191) / (256 * 16) * 16);
+  const std::vector<std::string> expected = {"--kv-cache-dtype", "fp8_e4m3", "--kv-cache-memory-bytes",
+                                             "28608"};
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
+  EXPECT_EQ(plan.vllm_arguments, plan.octet_arguments);
+}
+
+TEST(CachePlan, RoomGoesToTheLayersThatLoseMost) {
+  const CachePlan plan = TinyPlan().with_budget(256 + 2 * 192);
+  ASSERT_EQ(plan.layer_kl.size(), 4u);
+  EXPECT_EQ(plan.base, "fp8_e4m3");
+  for (const double kl : plan.layer_kl) EXPECT_GT(kl, 0);
+  ASSERT_EQ(plan.skip_layers.size(), 2u);
+  std::vector<int> order = {0, 1, 2, 3};
+  std::sort(order.begin(), order.end(), [&](int a, int b) {
+    return plan.layer_kl[static_cast<std::size_t>(a)] > plan.layer_kl[static_cast<std::size_t>(b)];
+  });
+  order.resize(2);
+  std::sort(order.begin(), order.end());
+  EXPECT_EQ(plan.skip_layers, order);
+  EXPECT_EQ(plan.chosen.bytes_per_token, 256 + 2 * 192);
+  EXPECT_TRUE(plan.chosen.fits);
+  EXPECT_LT(plan.chosen.mean_kl, plan.candidates[0].mean_kl);
+  const std::string layers = std::to_string(order[0]) + "," + std::to_string(order[1]);
+  EXPECT_EQ(plan.octet_arguments[4], layers);
+  EXPECT_EQ(plan.vllm_arguments[4], std::to_string(order[0]));  // vLLM's flag takes several values
+  EXPECT_EQ(plan.vllm_arguments[5], std::to_string(order[1]));
+}
+
+TEST(CachePlan, KeysApartAreNothingForVllm) {
+  TinyPlan tiny;
+  tiny.options.configs = {"fp8_e4m3+k=float16"};
+  const CachePlan plan = tiny.with_budget(384);
+  EXPECT_EQ(plan.chosen.config, "fp8_e4m3+k=float16");
+  EXPECT_TRUE(plan.vllm_arguments.empty());
+  EXPECT_NE(plan.vllm_note.find("one dtype"), std::string::npos);
+}
+
+TEST(CachePlan, SaysWhatWouldFitWhereNothingDoes) {
+  const Error error = tests::error_of([] { TinyPlan().with_budget(255); });
+  EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+  EXPECT_NE(error.message().find("48 tokens fit"), std::string::npos) << error.what();
+}
+
+TEST(CachePlan, RefusesBadOptionsBeforeMeasuring) {
+  const auto refused = [](auto change) {
+    TinyPlan tiny;
+    tiny.options.kv_budget = 1000000;
+    change(tiny.options);
+    const Error error = tests::error_of([&] {
+      plan_cache(tiny.options, [](const EvaluationProgress&) -> bool { throw std::logic_error("measured"); });
+    });
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+    return error.context();
+  };
+  using Options = CachePlanOptions;
+  EXPECT_EQ(refused([](Options& o) { o.kv_budget = o.target_tokens = 0; }), "kv_budget and target_tokens");
+  EXPECT_EQ(refused([](Options& o) { o.kv_budget = -1; }), "kv_budget and target_tokens");
+  EXPECT_EQ(refused([](Options& o) { o.documents = {}; }), "documents");
+  EXPECT_EQ(refused([](Options& o) { o.configs = {"fp9"}; }), "configs");
+  EXPECT_EQ(refused([](Options& o) { o.layer_tokens = 1; }), "layer_tokens");
+}
+
+TEST(CachePlan, TheCallbackEndsIt) {
+  TinyPlan tiny;
+  tiny.options.kv_budget = 64 * 256;
+  EXPECT_FALSE(plan_cache(tiny.options, [](const EvaluationProgress&) { return false; }).complete);
+}
+
+}  // namespace
+}  // namespace octet

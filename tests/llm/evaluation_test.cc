@@ -1,0 +1,215 @@
+#include <gtest/gtest.h>
+#include <octet/evaluation.h>
+
+#include <cmath>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "llm/haystack.h"
+#include "llm/tiny_llm.h"
+
+namespace octet {
+namespace {
+
+struct TinyEvaluation {
+  tests::ScratchFolder folder;
+  EvaluationOptions options;
+  TinyEvaluation() {
+    options.model = tests::write_tiny_llm(folder.path() / "tiny");
+    options.documents = {
+        std::string("The rain went on for days, and then in one hour it was over. "
+                    "Nobody in the town had seen the river so high before that winter.")};
+    options.context = 100;
+    options.layer_tokens = 80;
+    options.drift_prompts = 3;
+    options.drift_prompt_tokens = 20;
+    options.drift_tokens = 10;
+    options.threads = 2;
+  }
+};
+
+TEST(Evaluation, MeasuresEveryConfigurationSideBySide) {
+  TinyEvaluation tiny;
+  tiny.options.configs = {"fp8_e4m3", "auto", "fp8_e5m2", "fp8+skip=0,1", "fp8_e5m2+k=float16"};
+  std::set<std::string> seen;
+  const EvaluationResult result = run_evaluation(tiny.options, [&](const EvaluationProgress& progress) {
+    EXPECT_LE(progress.done, progress.total);
+    seen.insert(progress.measurement);
+    return true;
+  });
+  EXPECT_TRUE(result.complete);
+  EXPECT_EQ(seen, (std::set<std::string>{"likelihood", "layers", "drift"}));
+  ASSERT_EQ(result.configs.size(), 5u);
+  EXPECT_EQ(result.configs[0].name, "auto");  // the baseline comes first
+  EXPECT_EQ(result.configs[0].dtype, "float32");
+  EXPECT_EQ(result.configs[0].likelihood->kl.mean, 0);
+  EXPECT_EQ(result.configs[0].drift->identical, 3);
+  const auto kl = [&](std::size_t i) { return result.configs[i].likelihood->kl.mean; };
+  EXPECT_EQ(result.configs[1].name, "fp8_e4m3");
+  EXPECT_GT(kl(1), 0);
+  EXPECT_GT(kl(2), kl(1));  // a bit of mantissa less
+  EXPECT_EQ(kl(3), 0);      // both layers are left as they are
+  EXPECT_LT(kl(4), kl(2));  // only the values lose
+  EXPECT_EQ(result.configs[3].bytes_per_token, result.configs[0].bytes_per_token);
+  EXPECT_EQ(result.configs[1].bytes_per_token * 4, result.configs[0].bytes_per_token);
+  for (const ConfigFigures& config : result.configs) {
+    EXPECT_EQ(config.likelihood->positions, result.tokens);
+    EXPECT_EQ(config.likelihood->predictions, result.tokens - 1);
+    EXPECT_DOUBLE_EQ(config.likelihood->perplexity, std::exp(config.likelihood->mean_nll));
+    EXPECT_GE(config.likelihood->kl.largest, config.likelihood->kl.p99);
+    std::int64_t positions = 0;
+    for (const PositionFigures& bucket : config.likelihood->by_position) positions += bucket.count;
+    EXPECT_EQ(positions, result.tokens);
+    ASSERT_EQ(config.layers.size(), 2u);
+    EXPECT_EQ(config.layers[0].k.size(), 2u);
+    EXPECT_EQ(config.layers[0].output_sqnr_db.size(), 4u);
+    EXPECT_EQ(config.drift->texts.size(), 3u);
+  }
+  EXPECT_EQ(result.layer_tokens, 80);
+  EXPECT_EQ(result.configs[4].layers[1].k_dtype, "float16");
+  EXPECT_EQ(result.configs[4].layers[1].v_dtype, "fp8_e5m2");
+  EXPECT_GT(result.configs[4].layers[1].k[0].sqnr_db, result.configs[2].layers[1].k[0].sqnr_db + 20);
+  EXPECT_EQ(result.configs[4].layers[1].v[0].sqnr_db, result.configs[2].layers[1].v[0].sqnr_db);
+}
+
+TEST(Evaluation, AnotherCheckpointBringsItsScalesAndAnFp8OneIsNoBaseline) {
+  TinyEvaluation tiny;
+  tests::TinyOptions calibrated;
+  calibrated.extra_config =
+      R"("quantization_config": {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8,)"
+      R"( "type": "float", "strategy": "tensor", "dynamic": false, "symmetric": true}})";
+  for (const char* layer : {"0", "1"})
+    for (const char* which : {"k", "v"})
+      calibrated.extra_tensors.push_back(
+          {std::string("model.layers.") + layer + ".self_attn." + which + "_scale", {1}, {0.001f}});
+  const std::string directory = tests::write_tiny_llm(tiny.folder.path() / "calibrated", calibrated);
+  tiny.options.configs = {directory, directory + ":fp8_e5m2"};
+  EvaluationResult result = run_evaluation(tiny.options);
+  ASSERT_EQ(result.configs.size(), 3u);
+  EXPECT_EQ(result.configs[1].directory, directory);
+  EXPECT_EQ(result.configs[1].dtype, "fp8_e4m3");
+  EXPECT_EQ(result.configs[1].scale_source, "checkpoint (4 tensors)");
+  EXPECT_FLOAT_EQ(static_cast<float>(result.configs[1].layers[0].k[0].scale), 0.001f);
+  EXPECT_GT(result.configs[1].layers[0].k[0].saturation, 0.1);  // nothing above 0.448 fits
+  EXPECT_EQ(result.configs[2].layers[0].k[0].saturation, 0);    // E5M2 reaches 57
+  EXPECT_GT(result.configs[1].likelihood->kl.mean, result.configs[2].likelihood->kl.mean);
+
+  tiny.options.model = directory;
+  tiny.options.configs = {"auto"};
+  result = run_evaluation(tiny.options);
+  EXPECT_EQ(result.configs[0].name, "float16");
+  EXPECT_EQ(result.configs[1].name, "auto");
+  EXPECT_GT(result.configs[1].likelihood->kl.mean, 0);
+}
+
+TEST(Evaluation, NeedlesByLengthAndDepth) {
+  TinyEvaluation tiny;
+  tiny.options.documents = {};
+  tiny.options.needle_lengths = {230, 256};
+  tiny.options.needle_depths = {0, 100};
+  tiny.options.needle_samples = 2;
+  const EvaluationResult result = run_evaluation(tiny.options);
+  for (const ConfigFigures& config : result.configs) {
+    EXPECT_FALSE(config.likelihood || config.drift);
+    EXPECT_TRUE(config.layers.empty());
+    ASSERT_EQ(config.needles.size(), 4u);
+    EXPECT_EQ(config.needles[1].length, 230);
+    EXPECT_EQ(config.needles[1].depth, 100);
+    EXPECT_EQ(config.needles[2].length, 256);
+    for (const NeedleFigures& cell : config.needles) EXPECT_LT(cell.logprob, 0);
+  }
+}
+
+TEST(Evaluation, TheCallbackEndsIt) {
+  TinyEvaluation tiny;
+  const EvaluationResult result = run_evaluation(
+      tiny.options, [](const EvaluationProgress& progress) { return progress.measurement == "likelihood"; });
+  EXPECT_FALSE(result.complete);
+  EXPECT_TRUE(result.configs[1].likelihood);
+  EXPECT_TRUE(result.configs[1].layers.empty());
+}
+
+TEST(Evaluation, MaxTokensEndsTheText) {
+  TinyEvaluation tiny;
+  tiny.options.documents = {std::vector<std::int32_t>(50, 9), std::vector<std::int32_t>(50, 10)};
+  tiny.options.max_tokens = 70;
+  const EvaluationResult result = run_evaluation(tiny.options);
+  EXPECT_EQ(result.tokens, 70);
+  EXPECT_EQ(result.documents, 2);
+  EXPECT_EQ(result.configs[0].likelihood->predictions, 68);
+}
+
+TEST(Evaluation, RefusesBadOptionsBeforeMeasuring) {
+  const auto refused = [](auto change) {
+    TinyEvaluation tiny;
+    change(tiny.options);
+    return tests::error_of([&] {
+      run_evaluation(tiny.options,
+                     [](const EvaluationProgress&) -> bool { throw std::logic_error("measured"); });
+    });
+  };
+  const auto context = [&](auto change) {
+    const Error error = refused(change);
+    EXPECT_EQ(error.code(), ErrorCode::invalid_argument) << error.what();
+    return error.context();
+  };
+  using Options = EvaluationOptions;
+  EXPECT_EQ(context([](Options& o) { o.configs = {}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"auto", "fp9"}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8", "fp8"}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+k=int3"}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+skip=7"}; }), "kv_cache_dtype_skip_layers");
+  EXPECT_EQ(context([](Options& o) { o.baseline = "none"; }), "baseline");
+  EXPECT_EQ(context([](Options& o) { o.documents = {}; }), "documents");
+  EXPECT_EQ(context([](Options& o) { o.documents = {"ab", "a"}; }), "document 1");
+  EXPECT_EQ(context([](Options& o) { o.documents = {std::vector<std::int32_t>{1, 999}}; }), "document 0");
+  EXPECT_EQ(context([](Options& o) { o.context = 1; }), "context");
+  EXPECT_EQ(context([](Options& o) { o.context = 257; }), "context");
+  EXPECT_EQ(context([](Options& o) { o.stride = 101; }), "stride");
+  EXPECT_EQ(context([](Options& o) { o.max_tokens = 1; }), "max_tokens");
+  EXPECT_EQ(context([](Options& o) { o.drift_tokens = 250; }), "drift_prompt_tokens and drift_tokens together");
+  EXPECT_EQ(context([](Options& o) { o.needle_lengths = {40}; }), "needle_lengths");
+  EXPECT_EQ(context([](Options& o) { o.needle_lengths = {1000}; }), "needle_lengths");
+  EXPECT_EQ(context([](Options& o) { o.needle_lengths = {250}, o.needle_depths = {101}; }), "needle_depths");
+  const std::string listed = refused([](Options& o) { o.configs = {"fp9"}; }).message();
+  for (const char* name : {"auto", "fp8_e4m3", "fp8_e5m2", "bfloat16", "DIR", "'fp9'"})
+    EXPECT_NE(listed.find(name), std::string::npos) << listed;
+}
+
+TEST(Evaluation, RefusesTheDirectoryOfAnotherModel) {
+  TinyEvaluation tiny;
+  tests::TinyOptions other;
+  other.num_layers = 3;
+  const std::string directory = tests::write_tiny_llm(tiny.folder.path() / "other", other);
+  tiny.options.configs = {directory};
+  const Error error = tests::error_of([&] { run_evaluation(tiny.options); });
+  EXPECT_EQ(error.code(), ErrorCode::invalid_file);
+  EXPECT_EQ(error.context(), directory);
+  EXPECT_NE(error.message().find("num_hidden_layers 2, found 3"), std::string::npos) << error.what();
+}
+
+TEST(Haystack, HidesTheKeyAtItsDepthAndEndsBeforeTheAnswer) {
+  tests::ScratchFolder folder;
+  const text::Tokenizer tokenizer = text::Tokenizer::load(tests::write_tiny_llm(folder.path()));
+  for (const int depth : {0, 25, 50, 100}) {
+    const evaluate::NeedlePrompt needle = llm::make_needle(tokenizer, 1500, depth, 5);
+    const std::string prompt = tokenizer.decode(needle.prompt, false);
+    const std::string answer = tokenizer.decode(needle.answer, false);
+    EXPECT_LE(needle.prompt.size() + needle.answer.size(), 1500u);
+    EXPECT_GT(needle.prompt.size() + needle.answer.size(), 1350u);
+    ASSERT_EQ(answer.size(), 6u);  // a blank and five digits
+    EXPECT_TRUE(prompt.ends_with(" is")) << prompt;
+    const std::size_t question = prompt.find("\n\nQuestion: What is the pass key of the ");
+    const std::size_t at = prompt.find(answer + ".");
+    ASSERT_NE(question, std::string::npos);
+    ASSERT_LT(at, question);
+    EXPECT_EQ(prompt.find(answer, at + 1), std::string::npos);  // nowhere else
+    EXPECT_NEAR(static_cast<double>(at) / static_cast<double>(question), depth / 100.0, 0.1);
+    EXPECT_EQ(needle.prompt, llm::make_needle(tokenizer, 1500, depth, 5).prompt);
+    EXPECT_NE(needle.answer, llm::make_needle(tokenizer, 1500, depth, 6).answer);
+  }
+}
+
+}  // namespace
+}  // namespace octet
