@@ -19,7 +19,9 @@ constexpr std::chrono::milliseconds kPause{100};
 std::string duration_text(double seconds) {
   const auto whole = static_cast<long long>(std::llround(seconds));
   char text[64];
-  if (whole < 60)
+  if (seconds < 9.95)
+    std::snprintf(text, sizeof text, "%.1f s", seconds);
+  else if (whole < 60)
     std::snprintf(text, sizeof text, "%lld s", whole);
   else if (whole < 3600)
     std::snprintf(text, sizeof text, "%lld min %lld s", whole / 60, whole % 60);

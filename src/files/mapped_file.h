@@ -24,6 +24,9 @@ class MappedFile {
   // The whole file; page aligned. Empty for an empty file.
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Gives back the memory of what was read in [begin, end); the bytes stay there, and reading them again brings
+  // them back. For whoever reads through a file larger than memory.
+  void give_back(std::size_t begin, std::size_t end) const;
 
  private:
   std::string path_;

@@ -12,6 +12,8 @@ namespace octet::llm {
 
 namespace {
 
+// Read so much before giving the memory back.
+constexpr std::size_t kReadBytes = std::size_t{16} << 20;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == text.npos; }
@@ -87,6 +89,7 @@ void Dataset::choose(const DatasetOptions& options) {
   const auto wanted = static_cast<std::size_t>(options.num_samples);
   std::mt19937_64 generator(options.seed);
   std::int64_t line = 1;
+  std::size_t kept = 0;  // what was read from here on is in memory still
   std::size_t begin = all.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   while (begin < all.size()) {
     const std::size_t end =
@@ -95,6 +98,7 @@ void Dataset::choose(const DatasetOptions& options) {
     const Sample sample = {begin, part.size() - (json_ && part.ends_with('\n')), line};
     line += json_ ? 1 : std::count(part.begin(), part.end(), '\n');
     begin = end;
+    if (begin - kept > kReadBytes) file_.give_back(std::exchange(kept, begin), begin);
     if (is_blank(part)) continue;
     ++in_file_;
     if (chosen_.size() < wanted) {

@@ -9,12 +9,13 @@ TEST(ProgressBar, LineSaysHowFarHowFastAndHowLong) {
   EXPECT_EQ(progress_line("calibrating", "samples", 256, 512, 671.4, 200),
             "calibrating [############            ] 256/512 samples, 671 tokens/s, 3 min 20 s left");
   EXPECT_EQ(progress_line("calibrating", "samples", 512, 512, 1, 0),
-            "calibrating [########################] 512/512 samples, 1 tokens/s, 0 s left");
+            "calibrating [########################] 512/512 samples, 1 tokens/s, 0.0 s left");
   EXPECT_EQ(progress_line("x", "y", 0, 0, 0, -1), "x [                        ] 0/0 y, 0 tokens/s");
 }
 
 TEST(ProgressBar, DurationsHaveTwoUnitsAtMost) {
   EXPECT_EQ(duration_text(59.4), "59 s");
+  EXPECT_EQ(duration_text(5.72), "5.7 s");
   EXPECT_EQ(duration_text(59.6), "1 min 0 s");
   EXPECT_EQ(duration_text(7500), "2 h 5 min");
 }

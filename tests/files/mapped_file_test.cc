@@ -25,6 +25,17 @@ TEST(MappedFile, ShowsTheBytes) {
   EXPECT_TRUE(MappedFile(folder.write("empty", "")).bytes().empty());
 }
 
+TEST(MappedFile, BytesStayThereWhenTheirMemoryIsGivenBack) {
+  const tests::TempFolder folder;
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += std::to_string(i);
+  const MappedFile file(folder.write("a", text));
+  EXPECT_EQ(text_of(file), text);
+  file.give_back(1, text.size() + 99999);  // ends are rounded inwards to pages, and to the file
+  file.give_back(5, 5);
+  EXPECT_EQ(text_of(file), text);
+}
+
 TEST(MappedFile, MovesWithItsMapping) {
   const tests::TempFolder folder;
   MappedFile a(folder.write("a", "first"));
