@@ -19,7 +19,9 @@ struct CachePlanOptions {
   std::int64_t kv_budget = 0;      // bytes of cache; 0 = a quarter of the memory that is available now
   std::int64_t target_tokens = 0;  // that must fit; 0 = one sequence of max_position_embeddings
 
-  std::vector<Prompt> documents = {};  // as EvaluationOptions has them; not empty
+  // What to measure with, as EvaluationOptions has them; one of the two at least.
+  std::vector<Prompt> documents = {};
+  std::string dataset = {};
   // Candidates, as EvaluationOptions::configs; empty = every 8-bit dtype, and FP8 values with 16-bit keys.
   std::vector<std::string> configs = {};
   int context = 0;                   // tokens a window; 0 = 2048, or max_position_embeddings where less

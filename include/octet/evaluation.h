@@ -27,10 +27,15 @@ struct EvaluationOptions {
   // because the checkpoint asks for one.
   std::string baseline = {};
 
-  std::vector<Prompt> documents = {};  // text or token ids; each of 2 tokens or more. May be empty with needles
-  int context = 0;                     // tokens a window; 0 = 2048, or max_position_embeddings where less
-  int stride = 0;                      // tokens from one window to the next; 0 = context
-  std::int64_t max_tokens = 0;         // of the documents, from the start; 0 = all
+  std::vector<Prompt> documents = {};  // text or token ids; each of 2 tokens or more
+  // More documents: the samples of a file, as CalibrationOptions::dataset; those of less than 2 tokens are left
+  // out, and each is cut off after `context` tokens.
+  std::string dataset = {};
+  int dataset_samples = 512;  // at most, chosen and put in order by dataset_seed
+  std::uint64_t dataset_seed = 42;
+  int context = 0;              // tokens a window; 0 = 2048, or max_position_embeddings where less
+  int stride = 0;               // tokens from one window to the next; 0 = context
+  std::int64_t max_tokens = 0;  // of the documents, from the start; 0 = all
 
   int layer_tokens = 1024;  // text for the errors of layers and heads; 0 = leave out
 

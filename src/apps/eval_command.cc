@@ -33,8 +33,9 @@ EvaluationOptions evaluation_options(const EvalFlags& flags) {
   options.configs = join_layers(options.configs);
   if (!flags.text.empty()) options.documents = read_documents(flags.text);
   if (flags.needle && options.needle_lengths.empty()) options.needle_lengths = {512, 1024, 2048};
-  if (options.documents.empty() && options.needle_lengths.empty())
-    throw Error(ErrorCode::invalid_argument, "expected --text FILE or --needle, found neither", "--text");
+  if (options.documents.empty() && options.dataset.empty() && options.needle_lengths.empty())
+    throw Error(ErrorCode::invalid_argument,
+                "expected --text FILE, --dataset FILE or --needle, found none of them", "--text");
   return options;
 }
 
@@ -67,6 +68,10 @@ int evaluate(const EvalFlags& flags) {
 void add_text_flags(CLI::App& app, EvalFlags& flags) {
   EvaluationOptions& options = flags.options;
   app.add_option("--text", flags.text, "A text file, - for standard input");
+  app.add_option("--dataset", options.dataset,
+                 "Samples: .jsonl with messages, text, prompt and completion, or input_ids; or .txt");
+  app.add_option("--num-samples", options.dataset_samples, "Samples to use, at most [512]");
+  app.add_option("--seed", options.dataset_seed, "Of the choice of samples and their order [42]");
   app.add_option("--context", options.context,
                  "Tokens that the model reads at a time [2048, or max_position_embeddings]");
   app.add_option("--stride", options.stride,

@@ -123,8 +123,8 @@ void write_plan(std::ostream& out, const CachePlan& plan) {
   if (!plan.skip_layers.empty()) write_row(out, plan.chosen, "<- the plan");
   if (!plan.layer_kl.empty()) write_layers(out, plan);
   out << "\nplan: " << plan.chosen.config << " (" << plan.chosen.dtype
-      << "; scales: " << plan.chosen.scale_source << ")\n  octet generate " << joined(plan.octet_arguments)
-      << "\n  ";
+      << "; scales: " << plan.chosen.scale_source << ", strategy " << plan.chosen.scale_strategy
+      << ")\n  octet generate " << joined(plan.octet_arguments) << "\n  ";
   if (plan.vllm_arguments.empty())
     out << "not for vLLM: " << plan.vllm_note << "\n";
   else
@@ -137,7 +137,9 @@ int plan(const PlanFlags& flags) {
   CachePlanOptions options = flags.options;
   options.configs = join_layers(options.configs);
   if (!flags.kv_budget.empty()) options.kv_budget = parse_byte_size(flags.kv_budget, "--kv-budget");
-  options.documents = read_documents(flags.text);
+  if (!flags.text.empty()) options.documents = read_documents(flags.text);
+  if (options.documents.empty() && options.dataset.empty())
+    throw Error(ErrorCode::invalid_argument, "expected --text FILE or --dataset FILE, found neither", "--text");
   install_interrupt_handler();
   std::optional<ProgressLine> line;
   line.emplace();
@@ -179,7 +181,8 @@ Command add_plan_command(CLI::App& program) {
       "free memory]");
   app->add_option("--target-tokens", options.target_tokens,
                   "Tokens that must fit, of all sequences together [max_position_embeddings]");
-  app->add_option("--text", flags->text, "The text to measure with, - for standard input")->required();
+  app->add_option("--text", flags->text, "The text to measure with, - for standard input");
+  app->add_option("--dataset", options.dataset, "Samples to measure with, as octet eval takes them");
   app->add_option("--configs", options.configs,
                   "Candidates, as octet eval takes them [every 8-bit dtype, and FP8 values with 16-bit keys]")
       ->delimiter(',')

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "evaluate/cached_sequences.h"
 #include "evaluate/stored_values.h"
+#include "kernels/hadamard.h"
 #include "model/rope.h"
 #include "model/step.h"
 #include "numeric/fp8.h"
@@ -59,6 +60,7 @@ struct Trial {
   model::Workspace workspace;
   model::Step step;
   std::vector<float> output;  // [T, num_heads * head_dim] of the layer that runs
+  std::vector<float> turned;  // [T, row of q, k and v], where the cache wants them transformed
   std::vector<LayerErrors> layers;
 };
 
@@ -101,15 +103,16 @@ class Trials : public model::AttentionObserver {
                    const model::HeadRows& v) override {
     for (const auto& trial : trials_) {
       const kernels::KvView& view = trial->subject.cache->view(layer);
+      const float* rows = turned_rows(*trial, view, q, k);
       pool_.run(static_cast<std::size_t>(k.num_tokens), [&](std::size_t token, int) {
-        const int t = static_cast<int>(token);
-        table_.store_kv({head_of(k, t, 0), head_of(v, t, 0), &view, plan_.slot_mapping[token]});
+        const float* key = rows + (k.data - q.data) + static_cast<std::int64_t>(token) * k.stride;
+        table_.store_kv({key, head_of(v, static_cast<int>(token), 0), &view, plan_.slot_mapping[token]});
       });
       compare_stored(*trial, layer, k, v);
       trial->output.resize(static_cast<std::size_t>(q.num_tokens) *
                            static_cast<std::size_t>(config_.num_heads) *
                            static_cast<std::size_t>(config_.head_dim));
-      model::attend(trial->step, layer, q.data, trial->output.data());
+      model::attend(trial->step, layer, rows, trial->output.data());
     }
   }
 
@@ -135,6 +138,19 @@ class Trials : public model::AttentionObserver {
   }
 
  private:
+  // The fused rows of q, k and v as this cache wants them: with a Hadamard transform, a copy whose queries and
+  // keys are turned.
+  const float* turned_rows(Trial& trial, const kernels::KvView& view, const model::HeadRows& q,
+                           const model::HeadRows& k) {
+    if (!is_hadamard(view.k_dtype)) return q.data;
+    trial.turned.assign(q.data, q.data + q.num_tokens * q.stride);
+    pool_.run(static_cast<std::size_t>(q.num_tokens), [&](std::size_t token, int) {
+      kernels::hadamard(trial.turned.data() + static_cast<std::int64_t>(token) * q.stride,
+                        q.num_heads + k.num_heads, q.head_dim);
+    });
+    return trial.turned.data();
+  }
+
   void compare_stored(Trial& trial, int layer, const model::HeadRows& k, const model::HeadRows& v) {
     LayerErrors& sums = trial.layers[static_cast<std::size_t>(layer)];
     const kernels::KvView& view = trial.subject.cache->view(layer);
@@ -147,6 +163,7 @@ class Trials : public model::AttentionObserver {
       for (int t = 0; t < k.num_tokens; ++t) {
         stored.read(view, plan_.block_tables.data(), h, plan_.positions[static_cast<std::size_t>(t)],
                     key.data(), value.data());
+        if (is_hadamard(view.k_dtype)) kernels::hadamard(key.data(), 1, k.head_dim);  // its own inverse
         add_errors(sums.k[head], head_of(k, t, h), key.data(), k.head_dim, k_limit);
         add_errors(sums.v[head], head_of(v, t, h), value.data(), v.head_dim, v_limit);
       }

@@ -1,6 +1,7 @@
 #include <octet/cache_plan.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "llm/cache_choice.h"
 #include "llm/evaluation_config.h"
 #include "model/config.h"
+#include "model/kv_scale_loading.h"
 
 namespace octet {
 
@@ -48,6 +50,7 @@ class Planner {
     EvaluationOptions options;
     options.model = options_.model;
     options.documents = options_.documents;
+    options.dataset = options_.dataset;
     options.context = options_.context;
     options.max_tokens = max_tokens;
     options.layer_tokens = 0;
@@ -89,7 +92,7 @@ class Planner {
     cache.scale_source = figures.scale_source;
     cache.scale_strategy = figures.scale_strategy;
     cache.bytes_per_token = figures.bytes_per_token;
-    cache.tokens = plan_.kv_budget / (figures.bytes_per_token * options_.block_size) * options_.block_size;
+    cache.tokens = tokens_that_fit(figures.bytes_per_token);
     cache.fits = cache.tokens >= plan_.target_tokens;
     cache.mean_kl = figures.likelihood->kl.mean;
     cache.p99_kl = figures.likelihood->kl.p99;
@@ -106,7 +109,8 @@ class Planner {
       refuse("kv_budget and target_tokens", "expected positive numbers");
     if (options_.kv_budget == 0 && options_.target_tokens == 0)
       refuse("kv_budget and target_tokens", "expected at least one of them, found neither");
-    if (options_.documents.empty()) refuse("documents", "expected a text to measure with, found none");
+    if (options_.documents.empty() && options_.dataset.empty())
+      refuse("documents", "expected a text or a dataset to measure with, found neither");
     if (options_.layer_tokens < 2) refuse("layer_tokens", "expected at least 2");
     const files::Checkpoint checkpoint = files::Checkpoint::open(options_.model);
     const model::ModelConfig config = model::read_model_config(checkpoint.config());
@@ -125,19 +129,37 @@ class Planner {
     return configs;
   }
 
+  // Bytes a token of a configuration's cache, known before anything is measured.
+  std::int64_t bytes_of(const std::string& text) const {
+    const llm::EvaluationConfig config = llm::parse_evaluation_config(text, options_.model, "configs");
+    const files::Checkpoint checkpoint = files::Checkpoint::open(config.directory);
+    const model::ModelConfig model_config = model::read_model_config(checkpoint.config());
+    const llm::CacheChoice choice =
+        llm::choose_cache(config.cache, model_config, model::load_kv_scales(checkpoint, model_config));
+    return llm::cache_layout(model_config, choice, options_.block_size).bytes_per_token();
+  }
+
+  std::int64_t tokens_that_fit(std::int64_t bytes_per_token) const {
+    return plan_.kv_budget / (bytes_per_token * options_.block_size) * options_.block_size;
+  }
+
   void measure_candidates() {
-    plan_.candidates = measure(candidates(), options_.max_tokens, "candidates");
-    const auto smaller = [](const MeasuredCache& a, const MeasuredCache& b) {
-      return a.bytes_per_token < b.bytes_per_token;
-    };
-    const MeasuredCache least = *std::min_element(plan_.candidates.begin(), plan_.candidates.end(), smaller);
-    if (least.fits || plan_.baseline.fits) return;
-    throw Error(ErrorCode::out_of_memory,
-                std::to_string(plan_.target_tokens) + " tokens do not fit " + std::to_string(plan_.kv_budget) +
-                    " bytes: the smallest cache, " + least.config + ", takes " +
-                    std::to_string(least.bytes_per_token) + " bytes a token, so " +
-                    std::to_string(least.tokens) + " tokens fit",
-                "kv_budget");
+    const std::vector<std::string> configs = candidates();
+    std::string least;
+    std::int64_t least_bytes = std::numeric_limits<std::int64_t>::max();
+    for (const std::string& config : configs)
+      if (const std::int64_t bytes = bytes_of(config); bytes < least_bytes) {
+        least = config;
+        least_bytes = bytes;
+      }
+    if (tokens_that_fit(least_bytes) < plan_.target_tokens)
+      throw Error(ErrorCode::out_of_memory,
+                  std::to_string(plan_.target_tokens) + " tokens do not fit " +
+                      std::to_string(plan_.kv_budget) + " bytes: the smallest cache, " + least + ", takes " +
+                      std::to_string(least_bytes) + " bytes a token, so " +
+                      std::to_string(tokens_that_fit(least_bytes)) + " tokens fit",
+                  "kv_budget");
+    plan_.candidates = measure(configs, options_.max_tokens, "candidates");
   }
 
   // The 16-bit cache where it fits; else the best candidate that does, with the layers that lose most left in
@@ -213,7 +235,11 @@ class Planner {
     add(plan_.octet_arguments, "--kv-cache-dtype-skip-layers", skipped);
     add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
     if (!cache.kv_cache_dtype_k.empty() || !cache.kv_cache_dtype_v.empty()) {
-      plan_.vllm_note = "vLLM stores keys and values in one dtype";
+      plan_.vllm_note = "vLLM stores keys and values in one dtype; --configs chooses among those that it has";
+      return;
+    }
+    if (cache.kv_cache_dtype.find("hadamard") != std::string::npos) {
+      plan_.vllm_note = "vLLM has no " + cache.kv_cache_dtype + "; --configs chooses among those that it has";
       return;
     }
     // vLLM has no float16 among the dtypes of its caches: auto is the model's.

@@ -186,6 +186,9 @@ EvaluationResult describe(llm::EvaluationSetup& setup, const EvaluationOptions& 
   result.documents = static_cast<std::int64_t>(setup.documents.size());
   for (const evaluate::TokenIds& document : setup.documents)
     result.tokens += static_cast<std::int64_t>(document.size());
+  if (setup.skipped_samples > 0)
+    result.notices.push_back(std::to_string(setup.skipped_samples) +
+                             " samples of the dataset have fewer than two tokens and were left out");
   for (const llm::EvaluationCandidate& candidate : setup.candidates) {
     ConfigFigures& figures = result.configs.emplace_back();
     figures.name = candidate.config.name;

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "base/error.h"
+#include "llm/dataset.h"
+#include "llm/sample_encoder.h"
 
 namespace octet::llm {
 
@@ -26,6 +28,32 @@ void require_document(const TokenIds& ids, int vocab_size, const std::string& na
 }
 
 }  // namespace
+
+std::vector<TokenIds> read_dataset(const EvaluationOptions& options, int vocab_size, int context,
+                                   std::int64_t& skipped) {
+  const Dataset dataset = Dataset::open({.file = options.dataset,
+                                         .num_samples = options.dataset_samples,
+                                         .seed = options.dataset_seed,
+                                         .shuffle = true,
+                                         .text_bytes = 4 * std::int64_t{context}});
+  SampleEncoder encoder(options.model, vocab_size, context);
+  std::vector<TokenIds> samples;
+  std::int64_t tokens = 0;
+  for (std::size_t i = 0; i < dataset.size() && (options.max_tokens == 0 || tokens < options.max_tokens); ++i) {
+    TokenIds ids = dataset.is_json() ? encoder.encode_line(dataset.text(i), dataset.where(i))
+                                     : encoder.encode_text(dataset.text(i), dataset.where(i));
+    if (ids.size() < 2) {
+      ++skipped;
+      continue;
+    }
+    tokens += static_cast<std::int64_t>(ids.size());
+    samples.push_back(std::move(ids));
+  }
+  if (samples.empty())
+    throw Error(ErrorCode::invalid_file,
+                "no sample of at least two tokens, of " + std::to_string(dataset.size()), options.dataset);
+  return samples;
+}
 
 std::vector<TokenIds> encode_documents(const std::vector<Prompt>& documents, const text::Tokenizer& tokenizer,
                                        int vocab_size, std::int64_t max_tokens) {

@@ -13,6 +13,11 @@
 
 namespace octet::llm {
 
+// The samples of options.dataset, each of at most `context` tokens; those of less than two are left out, and
+// `skipped` counts them. Throws Error as Dataset and SampleEncoder; invalid_file where none is left.
+std::vector<evaluate::TokenIds> read_dataset(const EvaluationOptions& options, int vocab_size, int context,
+                                             std::int64_t& skipped);
+
 // The documents as token ids, cut off after `max_tokens` in all (0 = none are). Ids are checked against
 // `vocab_size`. Throws Error{invalid_argument} naming a document of fewer than two tokens or with a bad id.
 std::vector<evaluate::TokenIds> encode_documents(const std::vector<Prompt>& documents,

@@ -25,8 +25,9 @@ void require_range(std::int64_t value, std::int64_t least, std::int64_t most, co
 
 void check_options(const EvaluationOptions& options) {
   require(!options.configs.empty(), "configs", "at least one configuration", "none");
-  require(!options.documents.empty() || !options.needle_lengths.empty(), "documents",
-          "a text, a dataset or needle lengths", "none");
+  require(!options.documents.empty() || !options.dataset.empty() || !options.needle_lengths.empty(),
+          "documents", "a text, a dataset or needle lengths", "none");
+  require_range(options.dataset_samples, 1, 1 << 24, "dataset_samples");
   require_range(options.max_tokens, 0, std::int64_t{1} << 40, "max_tokens");
   require(options.max_tokens != 1, "max_tokens", "0 (all) or at least 2", "1");
   require_range(options.layer_tokens, 0, 1 << 24, "layer_tokens");
@@ -118,7 +119,12 @@ void prepare_documents(EvaluationSetup& setup, const EvaluationOptions& options,
   setup.stride = options.stride == 0 ? setup.context : options.stride;
   const evaluate::TokenIds prefix = setup.tokenizer.encode("");
   require_range(setup.stride, static_cast<std::int64_t>(prefix.size()) + 1, setup.context, "stride");
-  setup.documents = encode_documents(options.documents, setup.tokenizer, config.vocab_size, options.max_tokens);
+  std::vector<Prompt> documents = options.documents;
+  if (!options.dataset.empty())
+    for (evaluate::TokenIds& ids :
+         read_dataset(options, config.vocab_size, setup.context, setup.skipped_samples))
+      documents.emplace_back(std::move(ids));
+  setup.documents = encode_documents(documents, setup.tokenizer, config.vocab_size, options.max_tokens);
   setup.windows = cut_documents(setup.documents, prefix, setup.context, setup.stride, 0);
   if (options.layer_tokens > 0)
     setup.layer_windows =

@@ -40,6 +40,7 @@ struct EvaluationSetup {
   EndTokens end_tokens = {};
   int context = 0;
   int stride = 0;
+  std::int64_t skipped_samples = 0;  // of the dataset: too short
   std::vector<evaluate::TokenIds> documents = {};
   std::vector<evaluate::Window> windows = {};        // of the documents
   std::vector<evaluate::Window> layer_windows = {};  // of their beginning

@@ -466,9 +466,33 @@ class EvalTest(ProgramTest):
             (["--text", text, "--html", self.scratch.name], 2, self.scratch.name),
             (["--text", text, "--context", "1000"], 2, "context"), (["--needle-lengths", "20"], 2, "needle_lengths"),
             (["--text", self.path("bad.txt", b"ab\xff")], 2, "UTF-8"),
+            (["--dataset", self.path("no_column.jsonl", b'{"body":"x"}\n')], 1, "no_column.jsonl: line 1"),
+            (["--dataset", self.path("short.jsonl", b'{"text":"a"}\n')], 1, "two tokens"),
         ]:
             with self.subTest(flags=flags):
                 self.assert_error(octet("eval", self.model, *flags), status, part)
+
+    def test_plan(self):
+        output = os.path.join(self.scratch.name, "plan.yaml")
+        got = octet("plan", self.model, "--text", self.text(), "--target-tokens", "32", "--kv-budget", str(32 * 320),
+                    "--configs", "fp8_e4m3,fp8_e5m2", "--output", output, "--json")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        plan = json.loads(got.stdout)
+        self.assertEqual(len(plan["layer_kl"]), 2)  # 128 bytes a token in FP8, 192 more for a float32 layer
+        worst = max((0, 1), key=lambda layer: plan["layer_kl"][layer])
+        self.assertEqual(plan["skip_layers"], [worst])
+        self.assertEqual(plan["plan"]["bytes_per_token"], 320)
+        with open(output, encoding="utf-8") as file:
+            lines = [line for line in file.read().splitlines() if not line.startswith("#")]
+        self.assertEqual(lines, [f"model: {json.dumps(self.model)}", "kv-cache-dtype: fp8_e4m3",
+                                 f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240"])
+        answer = octet("generate", *plan["octet_arguments"], "--prompt", "a", "--max-model-len", "32", *GREEDY, "--json")
+        self.assertEqual(json.loads(answer.stdout)["kv_cache"]["bytes_per_token"], 320, answer.stderr)
+        for flags, status, part in [(["--target-tokens", "32", "--kv-budget", "1k"], 1, "128 bytes a token"),
+                                    ([], 2, "kv_budget"), (["--kv-budget", "x"], 2, "--kv-budget")]:
+            with self.subTest(flags=flags):
+                self.assert_error(octet("plan", self.model, "--text", self.text(), "--configs", "fp8", *flags), status, part)
+        self.assert_error(octet("plan", self.model, "--kv-budget", "1M"), 2, "--dataset")
 
     def test_interrupt_writes_nothing(self):
         model = tiny_checkpoint.write(self.scratch.name + "/long_eval", max_position_embeddings=100000)

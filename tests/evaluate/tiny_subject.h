@@ -34,14 +34,11 @@ class TinyModel {
 
   // A subject whose cache holds `tokens`, with one scale for all of it.
   evaluate::Subject subject(KvDtype dtype, int tokens = 256, float scale = 1.0f) {
-    const model::ModelConfig& c = model->config();
-    kv::KvScales scales = kv::KvScales::ones(c.num_layers, c.num_kv_heads);
-    for (kv::LayerScales& layer : scales.layers)
-      for (std::vector<float>* values : {&layer.k, &layer.v}) values->assign(values->size(), scale);
-    const kv::KvLayout layout(c.num_layers, c.num_kv_heads, c.head_dim, 16, dtype, dtype);
-    caches_.push_back(
-        std::make_unique<kv::KvCache>(layout, static_cast<std::int32_t>(layout.blocks_for(tokens)), scales));
-    return {std::string(dtype_name(dtype)), model.get(), caches_.back().get()};
+    return subject_of(dtype, dtype, tokens, scale);
+  }
+  // Keys transformed; values have nothing to be transformed for.
+  evaluate::Subject hadamard_subject() {
+    return subject_of(KvDtype::int8_hadamard_per_token_head, KvDtype::int8_per_token_head, 256, 1.0f);
   }
 
   std::vector<std::int32_t> text(int tokens, std::uint64_t seed = 1) const {
@@ -59,6 +56,17 @@ class TinyModel {
   std::unique_ptr<model::Model> model;
 
  private:
+  evaluate::Subject subject_of(KvDtype k, KvDtype v, int tokens, float scale) {
+    const model::ModelConfig& c = model->config();
+    kv::KvScales scales = kv::KvScales::ones(c.num_layers, c.num_kv_heads);
+    for (kv::LayerScales& layer : scales.layers)
+      for (std::vector<float>* values : {&layer.k, &layer.v}) values->assign(values->size(), scale);
+    const kv::KvLayout layout(c.num_layers, c.num_kv_heads, c.head_dim, 16, k, v);
+    caches_.push_back(
+        std::make_unique<kv::KvCache>(layout, static_cast<std::int32_t>(layout.blocks_for(tokens)), scales));
+    return {std::string(dtype_name(k)), model.get(), caches_.back().get()};
+  }
+
   std::vector<std::unique_ptr<kv::KvCache>> caches_;
 };
 

@@ -140,6 +140,28 @@ TEST(Evaluation, MaxTokensEndsTheText) {
   EXPECT_EQ(result.configs[0].likelihood->predictions, 68);
 }
 
+TEST(Evaluation, ADatasetIsDocumentsOfItsOwn) {
+  TinyEvaluation tiny;
+  const std::filesystem::path file = tiny.folder.path() / "samples.jsonl";
+  tests::tiny::write_file(file, R"({"input_ids":[5,6,7,8]})"
+                                "\n"
+                                R"({"messages":[{"role":"user","content":"hello there"}]})"
+                                "\n"
+                                R"({"text":"a"})"
+                                "\n"
+                                R"({"prompt":"one ","completion":"two"})"
+                                "\n");
+  tiny.options.documents = {};
+  tiny.options.dataset = file.string();
+  const EvaluationResult result = run_evaluation(tiny.options);
+  EXPECT_EQ(result.documents, 3);
+  EXPECT_GT(result.tokens, 4 + 7);
+  EXPECT_EQ(result.configs[0].likelihood->predictions, result.tokens - 3);
+  EXPECT_NE(result.notices[0].find("1 samples"), std::string::npos) << result.notices[0];
+  tiny.options.dataset_samples = 0;
+  EXPECT_EQ(tests::error_of([&] { run_evaluation(tiny.options); }).context(), "dataset_samples");
+}
+
 TEST(Evaluation, RefusesBadOptionsBeforeMeasuring) {
   const auto refused = [](auto change) {
     TinyEvaluation tiny;
