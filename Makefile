@@ -15,7 +15,7 @@ help:
 	@echo "make setup         install what building needs (Debian packages, a Python environment)"
 	@echo "make fuzz          run the fuzz targets for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
-	@echo "make bench-peers   benchmark beside llama.cpp (builds it: some ten minutes)"
+	@echo "make bench-peers   benchmark beside llama.cpp and llm-compressor (builds and installs them)"
 	@echo "make clean         remove build/ (models and Python environments stay)"
 
 setup:
@@ -44,6 +44,7 @@ test-interop: build model
 
 bench-peers: build model
 	@scripts/bench-peers $(MODEL)
+	@scripts/bench-calibrate $(MODEL)
 
 clean:
 	rm -rf build

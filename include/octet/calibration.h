@@ -1,4 +1,5 @@
-// Calibration: scales for an FP8 KV cache from a dataset, written as a checkpoint that needs no other.
+// Calibration: scales for an FP8 KV cache from a dataset or from the weights alone, written as a checkpoint
+// that needs no other.
 //
 // docs/calibration.md says what the observers do, what a dataset may be and which files are written. One thread
 // calls; the work uses `threads` threads. Nothing is printed.
@@ -17,7 +18,10 @@ namespace octet {
 struct CalibrationOptions {
   std::string model = {};    // a checkpoint directory
   std::string dataset = {};  // a file: .jsonl, .ndjson, .json (an object a line) or .txt, .text, .raw, .md
-  std::string output = {};   // a directory; empty = MODEL-kvattn-fp8-STRATEGY beside the model
+  // dataset: what the samples show; bound: what the weights allow, so that nothing ever saturates. The latter
+  // has no use for samples: `dataset` is then "none" or empty, and what says how to look at them is not given.
+  std::string method = "dataset";
+  std::string output = {};                 // a directory; empty = MODEL-kvattn-fp8-STRATEGY beside the model
   std::string strategy = "tensor";         // one scale a layer, or attn_head: one a head
   std::string observer = "static_minmax";  // or minmax, mse, percentile
   double percentile = 99.99;               // (0, 100], for the observer percentile
@@ -55,7 +59,7 @@ struct CalibrationResult {
   std::int64_t skipped = 0;             // samples of less than two tokens
   std::int64_t samples_in_dataset = 0;  // chosen from so many (without shuffling: as many as were looked at)
   std::string strategy;
-  std::string observer;
+  std::string observer;  // or "bound"
   std::vector<CalibratedLayer> layers;
   std::vector<std::string> notices;  // what a person should know, a line each
   std::string isa;

@@ -49,15 +49,9 @@ void write_row(std::ostream& out, const char* name, std::vector<float> scales) {
   out << line;
 }
 
-void write_text(std::ostream& out, const CalibrateFlags& flags, const CalibrationResult& result) {
-  const CalibrationProgress& progress = result.progress;
-  char rate[64];
-  std::snprintf(rate, sizeof rate, "%.1f tokens/s", tokens_per_second(progress));
-  out << progress.samples - result.skipped << " samples, " << progress.tokens << " tokens in "
-      << duration_text(progress.seconds) << ": " << rate << " (" << result.isa << ", " << result.threads
-      << " threads)\n"
-      << "observer " << result.observer << ", strategy " << result.strategy << ", fp8_e4m3\n\n"
-      << "  scales         min     median        max   values\n";
+// The scales and where they are.
+void write_scales(std::ostream& out, const CalibrateFlags& flags, const CalibrationResult& result) {
+  out << "  scales         min     median        max   values\n";
   write_row(out, "k", all_scales(result, &CalibratedLayer::k));
   write_row(out, "v", all_scales(result, &CalibratedLayer::v));
   write_row(out, "q", all_scales(result, &CalibratedLayer::q));
@@ -66,6 +60,24 @@ void write_text(std::ostream& out, const CalibrateFlags& flags, const Calibratio
     out << "put the weights beside them, model.safetensors under the name model-00001-of-00001.safetensors\n";
   else
     out << "use it:  octet generate " << result.output << " --prompt '…'\n";
+}
+
+void write_text(std::ostream& out, const CalibrateFlags& flags, const CalibrationResult& result) {
+  const CalibrationProgress& progress = result.progress;
+  char rate[64];
+  if (result.observer == "bound") {
+    std::snprintf(rate, sizeof rate, "%.2f s", progress.seconds);
+    out << "bound from the weights in " << rate << ", strategy " << result.strategy
+        << ", fp8_e4m3: no text saturates\n\n";
+    write_scales(out, flags, result);
+    return;
+  }
+  std::snprintf(rate, sizeof rate, "%.1f tokens/s", tokens_per_second(progress));
+  out << progress.samples - result.skipped << " samples, " << progress.tokens << " tokens in "
+      << duration_text(progress.seconds) << ": " << rate << " (" << result.isa << ", " << result.threads
+      << " threads)\n"
+      << "observer " << result.observer << ", strategy " << result.strategy << ", fp8_e4m3\n\n";
+  write_scales(out, flags, result);
 }
 
 void write_json(std::ostream& out, const CalibrationResult& result) {
@@ -120,9 +132,15 @@ int calibrate(const CalibrateFlags& flags) {
 void add_flags(CLI::App& app, CalibrateFlags& flags) {
   CalibrationOptions& options = flags.options;
   app.add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
-  app.add_option("--dataset", options.dataset,
-                 "Samples: .jsonl with messages, text, prompt and completion, or input_ids; or .txt")
+  app.add_option(
+         "--dataset", options.dataset,
+         "Samples: .jsonl with messages, text, prompt and completion, or input_ids; or .txt; none: with "
+         "--method bound")
       ->required();
+  app.add_option(
+         "--method", options.method,
+         "dataset: what the samples show; bound: what the weights allow, so that nothing saturates [dataset]")
+      ->check(CLI::IsMember({"dataset", "bound"}));
   app.add_option("--output", options.output,
                  "Directory of the calibrated checkpoint [MODEL_DIR-kvattn-fp8-STRATEGY]");
   app.add_option("--strategy", options.strategy, "One scale a layer: tensor; one a head: attn_head [tensor]")

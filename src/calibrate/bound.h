@@ -1,7 +1,7 @@
 // Ranges that queries, keys and values cannot leave, whatever the text: from the weights alone.
 //
 // Scales made of them saturate for no input. They are wider than any range that is measured, which costs FP8
-// little: its error is relative. docs/scales-without-data.md derives the bound and compares it with measured
+// little: its error is relative. docs/calibration.md derives the bound and compares it with measured
 // ranges.
 #pragma once
 

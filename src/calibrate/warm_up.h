@@ -15,7 +15,7 @@ namespace octet::calibrate {
 
 // How much wider than what few tokens showed the ranges are made: later text goes further. A power of two moves
 // the exponent of every code and changes no other bit, so it costs precision only where values are so small
-// that they become subnormal (docs/scales-without-data.md has the measurements).
+// that they become subnormal (docs/calibration.md has the measurements).
 inline constexpr float kWarmUpHeadroom = 4.0f;
 
 // `count` ids of [0, vocab_size), the same for one seed on every machine.

@@ -1,4 +1,4 @@
-// Calibration from a dataset: options, samples, the model, scales, files.
+// Calibration from a dataset, or from the weights: options, samples, the model, scales, files.
 #include <octet/calibration.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "calibrate/bound.h"
 #include "calibrate/calibration_state.h"
 #include "calibrate/checkpoint_writer.h"
 #include "calibrate/sample_runner.h"
@@ -55,6 +56,7 @@ calibrate::ObserverOptions observer_options(const CalibrationOptions& options) {
   if (!(options.percentile > 0 && options.percentile <= 100))
     refuse("percentile", "a number above 0 and at most 100", number_text(options.percentile));
   if (options.dataset.empty()) refuse("dataset", "a file", "an empty string");
+  if (options.dataset == "none") refuse("dataset", "a file (none is for the method bound)", "none");
   return {.kind = calibrate::parse_observer(options.observer),
           .percentile = options.percentile,
           .strategy = parse_strategy(options.strategy),
@@ -76,6 +78,35 @@ std::string default_output(const CalibrationOptions& options) {
   if (!model.has_filename()) model = model.parent_path();
   if (model.filename() == "." || model.filename() == "..") model = fs::weakly_canonical(model);
   return model.string() + "-kvattn-fp8-" + options.strategy;
+}
+
+// Where the checkpoint goes, and that it may go there.
+calibrate::CheckpointOutput choose_output(const CalibrationOptions& options,
+                                          const files::Checkpoint& checkpoint) {
+  calibrate::CheckpointOutput output;
+  output.directory = options.output.empty() ? default_output(options) : options.output;
+  output.scales_only = options.scales_only;
+  output.replace = options.force;
+  calibrate::check_output(checkpoint, output);
+  return output;
+}
+
+// Without the separator that a path may end with.
+std::string without_trailing_slash(const fs::path& path) {
+  return (path.has_filename() ? path : path.parent_path()).string();
+}
+
+// One value a layer where there is one scale for the tensor.
+std::vector<CalibratedLayer> calibrated_layers(const kv::KvScales& scales) {
+  const auto values = [&](const std::vector<float>& heads) {
+    const std::size_t kept =
+        scales.strategy == kv::ScaleStrategy::tensor ? std::min<std::size_t>(1, heads.size()) : heads.size();
+    return std::vector<float>(heads.begin(), heads.begin() + static_cast<std::ptrdiff_t>(kept));
+  };
+  std::vector<CalibratedLayer> layers;
+  for (const kv::LayerScales& layer : scales.layers)
+    layers.push_back({values(layer.k), values(layer.v), values(layer.q)});
+  return layers;
 }
 
 std::string hex(std::uint64_t value) {
@@ -109,17 +140,12 @@ class Calibration {
         config_(loaded_.model->config()),
         max_tokens_(choose_seq_length(options, config_.max_position_embeddings)),
         observer_(calibrate::make_observer(observer_options_, config_)) {
-    output_.directory = options.output.empty() ? default_output(options) : options.output;
-    output_.scales_only = options.scales_only;
-    output_.replace = options.force;
+    output_ = choose_output(options, *loaded_.checkpoint);
     output_.provenance.observer = options.observer;
     if (observer_options_.kind == calibrate::ObserverKind::percentile)
       output_.provenance.observer_kwargs = R"({"percentile":)" + number_text(options.percentile) + "}";
-    calibrate::check_output(*loaded_.checkpoint, output_);
-    fs::path output = output_.directory;
-    if (!output.has_filename()) output = output.parent_path();
-    state_path_ = output.string() + ".resume";
-    result_.output = output.string();
+    result_.output = without_trailing_slash(output_.directory);
+    state_path_ = result_.output + ".resume";
     result_.strategy = options.strategy;
     result_.observer = options.observer;
     result_.isa = loaded_.table->isa;
@@ -235,13 +261,7 @@ class Calibration {
     calibrate::write_calibrated_checkpoint(*loaded_.checkpoint, config_, scales, output_);
     std::error_code ignored;
     fs::remove(state_path_, ignored);
-    const std::size_t one = observer_options_.strategy == kv::ScaleStrategy::tensor ? 1 : std::size_t{1} << 30;
-    const auto values = [&](const std::vector<float>& heads) {
-      return std::vector<float>(heads.begin(),
-                                heads.begin() + static_cast<std::ptrdiff_t>(std::min(one, heads.size())));
-    };
-    for (const kv::LayerScales& layer : scales.layers)
-      result_.layers.push_back({values(layer.k), values(layer.v), values(layer.q)});
+    result_.layers = calibrated_layers(scales);
   }
 
   const CalibrationOptions& options_;
@@ -258,10 +278,53 @@ class Calibration {
   CalibrationResult result_;
 };
 
+void require_no_samples(const CalibrationOptions& options) {
+  const CalibrationOptions defaults;
+  if (!options.dataset.empty() && options.dataset != "none")
+    refuse("dataset", "none, since the method bound looks at no samples", "'" + options.dataset + "'");
+  const auto unused = [](bool given, const char* option) {
+    if (given)
+      throw Error(ErrorCode::invalid_argument,
+                  "has no meaning with the method bound, which looks at no samples", option);
+  };
+  unused(options.observer != defaults.observer, "observer");
+  unused(options.percentile != defaults.percentile, "percentile");
+  unused(options.num_samples != defaults.num_samples, "num_samples");
+  unused(options.max_seq_length.has_value(), "max_seq_length");
+  unused(options.resume, "resume");
+}
+
+// The scales that no text can saturate.
+CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
+  require_no_samples(options);
+  const kv::ScaleStrategy strategy = parse_strategy(options.strategy);
+  const calibrate::Targets targets = parse_targets(options.targets);
+  const llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kStepTokens);
+  calibrate::CheckpointOutput output = choose_output(options, *loaded.checkpoint);
+  output.provenance.observer = "static_minmax";  // the nearest name that readers know: the largest magnitude
+
+  CalibrationResult result;
+  const Clock::time_point started = Clock::now();
+  const kv::KvScales scales = calibrate::scales_from_ranges(
+      calibrate::bound_ranges(loaded.model->config(), loaded.model->weights(), *loaded.threads), strategy,
+      targets);
+  result.progress.seconds = std::chrono::duration<double>(Clock::now() - started).count();
+  calibrate::write_calibrated_checkpoint(*loaded.checkpoint, loaded.model->config(), scales, output);
+  result.output = without_trailing_slash(output.directory);
+  result.strategy = options.strategy;
+  result.observer = "bound";
+  result.layers = calibrated_layers(scales);
+  result.isa = loaded.table->isa;
+  result.threads = loaded.threads->num_threads();
+  return result;
+}
+
 }  // namespace
 
 CalibrationResult run_calibration(const CalibrationOptions& options, const CalibrationCallback& on_progress) {
   if (options.model.empty()) refuse("model", "a checkpoint directory", "an empty string");
+  if (options.method == "bound") return calibrate_from_weights(options);
+  if (options.method != "dataset") refuse("method", "dataset or bound", "'" + options.method + "'");
   return Calibration(options).run(on_progress);
 }
 

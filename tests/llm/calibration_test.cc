@@ -170,6 +170,61 @@ TEST_F(CalibrationTest, ChecksOptionsBeforeItWorks) {
   refused("there", [&](auto& o) { o.output = in("there"); });
 }
 
+TEST_F(CalibrationTest, TheBoundNeedsNoSamplesAndIsWiderThanWhatTheyShow) {
+  for (const std::string strategy : {"tensor", "attn_head"}) {
+    options_.strategy = strategy;
+    options_.targets = "qkv";
+    CalibrationOptions options = options_;
+    options.method = "bound";
+    options.dataset = "none";
+    options.output = in("bound-" + strategy);
+    const CalibrationResult bound = run_calibration(options);
+    const CalibrationResult shown = run_calibration(options_);
+    EXPECT_EQ(bound.observer, "bound");
+    EXPECT_EQ(bound.progress.tokens, 0);
+    ASSERT_EQ(bound.layers.size(), shown.layers.size());
+    for (std::size_t layer = 0; layer < bound.layers.size(); ++layer) {
+      const auto wider = [&](const std::vector<float>& wide, const std::vector<float>& narrow) {
+        ASSERT_EQ(wide.size(), narrow.size());
+        for (std::size_t i = 0; i < wide.size(); ++i) {
+          EXPECT_GT(wide[i], narrow[i]);
+          EXPECT_LT(wide[i], 20 * narrow[i]);
+        }
+      };
+      wider(bound.layers[layer].k, shown.layers[layer].k);
+      wider(bound.layers[layer].v, shown.layers[layer].v);
+      wider(bound.layers[layer].q, shown.layers[layer].q);
+    }
+    LLM llm({.model = bound.output, .threads = 2});
+    EXPECT_EQ(llm.kv_cache_stats().scale_strategy, strategy);
+    EXPECT_EQ(llm.kv_cache_stats().scale_source, "checkpoint (4 tensors)");
+  }
+}
+
+TEST_F(CalibrationTest, TheBoundRefusesWhatIsForSamples) {
+  const auto refusal = [&](auto&& change) {
+    CalibrationOptions options = options_;
+    options.method = "bound";
+    options.dataset = "none";
+    change(options);
+    return std::string(error_of([&] { run_calibration(options); }).what());
+  };
+  const std::string meaningless = ": has no meaning with the method bound, which looks at no samples";
+  EXPECT_EQ(refusal([&](CalibrationOptions& o) { o.dataset = "chats.jsonl"; }),
+            "dataset: expected none, since the method bound looks at no samples, found 'chats.jsonl'");
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.observer = "mse"; }), "observer" + meaningless);
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.num_samples = 3; }), "num_samples" + meaningless);
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.max_seq_length = 64; }), "max_seq_length" + meaningless);
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.resume = true; }), "resume" + meaningless);
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.strategy = "channel"; }),
+            "strategy: expected tensor or attn_head, found 'channel'");
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.method = "guess"; }),
+            "method: expected dataset or bound, found 'guess'");
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.method = "dataset"; }),
+            "dataset: expected a file (none is for the method bound), found none");
+  EXPECT_EQ(entries(), 2u);  // nothing was written
+}
+
 TEST_F(CalibrationTest, ALayerThatIsZeroOrNanIsNamed) {
   for (const float value : {0.0f, std::numeric_limits<float>::quiet_NaN()}) {
     // The norm's gain of layer 1: its q, k and v become zero or NaN.
