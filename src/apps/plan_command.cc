@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
+#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -90,12 +92,12 @@ std::string plan_yaml(const CachePlan& plan) {
   return yaml;
 }
 
-void write_row(std::ostream& out, const MeasuredCache& cache, const char* note) {
+void write_row(std::ostream& out, std::size_t width, const MeasuredCache& cache, const char* note) {
   char line[320];
-  std::snprintf(line, sizeof line, "%-34s %8lld %12lld  %-4s %10.6f %9.5f %8.2f%%  %s", cache.config.c_str(),
+  std::snprintf(line, sizeof line, "%8lld %12lld  %-4s %10.6f %9.5f %8.2f%%%s",
                 static_cast<long long>(cache.bytes_per_token), static_cast<long long>(cache.tokens),
                 cache.fits ? "yes" : "no", cache.mean_kl, cache.p99_kl, 100 * cache.top1_agreement, note);
-  out << line << "\n";
+  out << std::left << std::setw(static_cast<int>(width)) << cache.config << " " << line << "\n";
 }
 
 void write_layers(std::ostream& out, const CachePlan& plan) {
@@ -115,12 +117,15 @@ void write_layers(std::ostream& out, const CachePlan& plan) {
 void write_plan(std::ostream& out, const CachePlan& plan) {
   out << plan.target_tokens << " tokens in " << plan.kv_budget << " bytes of KV cache\n\n";
   char header[200];
-  std::snprintf(header, sizeof header, "%-34s %8s %12s  %-4s %10s %9s %9s\n", "cache", "B/token", "tokens",
-                "fits", "mean KL", "99% KL", "same top");
-  out << header;
-  write_row(out, plan.baseline, "");
-  for (const MeasuredCache& cache : plan.candidates) write_row(out, cache, "");
-  if (!plan.skip_layers.empty()) write_row(out, plan.chosen, "<- the plan");
+  std::snprintf(header, sizeof header, "%8s %12s  %-4s %10s %9s %9s\n", "B/token", "tokens", "fits", "mean KL",
+                "99% KL", "same top");
+  std::size_t width = plan.chosen.config.size();
+  for (const MeasuredCache& cache : plan.candidates) width = std::max(width, cache.config.size());
+  out << std::left << std::setw(static_cast<int>(width)) << "cache"
+      << " " << header;
+  write_row(out, width, plan.baseline, "");
+  for (const MeasuredCache& cache : plan.candidates) write_row(out, width, cache, "");
+  if (!plan.skip_layers.empty()) write_row(out, width, plan.chosen, "  <- the plan");
   if (!plan.layer_kl.empty()) write_layers(out, plan);
   out << "\nplan: " << plan.chosen.config << " (" << plan.chosen.dtype
       << "; scales: " << plan.chosen.scale_source << ", strategy " << plan.chosen.scale_strategy

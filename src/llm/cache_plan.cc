@@ -115,6 +115,7 @@ class Planner {
     const files::Checkpoint checkpoint = files::Checkpoint::open(options_.model);
     const model::ModelConfig config = model::read_model_config(checkpoint.config());
     num_layers_ = config.num_layers;
+    longest_ = config.max_position_embeddings;
     plan_.model = options_.model;
     plan_.kv_budget = options_.kv_budget > 0 ? options_.kv_budget : llm::available_memory_bytes() / 4;
     plan_.target_tokens = options_.target_tokens > 0 ? options_.target_tokens : config.max_position_embeddings;
@@ -234,6 +235,9 @@ class Planner {
     add(plan_.octet_arguments, "--kv-cache-dtype-v", cache.kv_cache_dtype_v);
     add(plan_.octet_arguments, "--kv-cache-dtype-skip-layers", skipped);
     add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
+    // A pool that cannot hold one sequence of the longest length is refused, here and by vLLM.
+    const std::string longest = plan_.chosen.tokens < longest_ ? std::to_string(plan_.chosen.tokens) : "";
+    add(plan_.octet_arguments, "--max-model-len", longest);
     if (!cache.kv_cache_dtype_k.empty() || !cache.kv_cache_dtype_v.empty()) {
       plan_.vllm_note = "vLLM stores keys and values in one dtype; --configs chooses among those that it has";
       return;
@@ -255,12 +259,14 @@ class Planner {
       }
     }
     add(plan_.vllm_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
+    add(plan_.vllm_arguments, "--max-model-len", longest);
   }
 
   const CachePlanOptions& options_;
   const EvaluationCallback& callback_;
   CachePlan& plan_;
   int num_layers_ = 0;
+  int longest_ = 0;  // max_position_embeddings
 };
 
 }  // namespace

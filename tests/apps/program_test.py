@@ -485,8 +485,8 @@ class EvalTest(ProgramTest):
         with open(output, encoding="utf-8") as file:
             lines = [line for line in file.read().splitlines() if not line.startswith("#")]
         self.assertEqual(lines, [f"model: {json.dumps(self.model)}", "kv-cache-dtype: fp8_e4m3",
-                                 f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240"])
-        answer = octet("generate", *plan["octet_arguments"], "--prompt", "a", "--max-model-len", "32", *GREEDY, "--json")
+                                 f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240", "max-model-len: 32"])
+        answer = octet("generate", *plan["octet_arguments"], "--prompt", "a", *GREEDY, "--json")
         self.assertEqual(json.loads(answer.stdout)["kv_cache"]["bytes_per_token"], 320, answer.stderr)
         for flags, status, part in [(["--target-tokens", "32", "--kv-budget", "1k"], 1, "128 bytes a token"),
                                     ([], 2, "kv_budget"), (["--kv-budget", "x"], 2, "--kv-budget")]:

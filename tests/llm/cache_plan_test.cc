@@ -48,8 +48,8 @@ TEST(CachePlan, WithoutRoomForALayerItIsTheBestCandidate) {
   EXPECT_TRUE(plan.skip_layers.empty());
   EXPECT_GT(plan.candidates[1].mean_kl, plan.chosen.mean_kl);
   EXPECT_EQ(plan.chosen.tokens, 64 * (256 + 191) / (256 * 16) * 16);
-  const std::vector<std::string> expected = {"--kv-cache-dtype", "fp8_e4m3", "--kv-cache-memory-bytes",
-                                             "28608"};
+  const std::vector<std::string> expected = {"--kv-cache-dtype", "fp8_e4m3", "--kv-cache-memory-bytes", "28608",
+                                             "--max-model-len",  "96"};
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
   EXPECT_EQ(plan.vllm_arguments, plan.octet_arguments);
 }
