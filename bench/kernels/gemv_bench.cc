@@ -32,13 +32,10 @@ void gemv(benchmark::State& state) {
   const int tasks = static_cast<int>(kBytes / row_bytes) / kTaskRows, rows = tasks * kTaskRows;
   const std::vector<float> x(static_cast<std::size_t>(tokens * cols), 0.25f);
   std::vector<float> y(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(rows));
-  const auto panel = static_cast<std::size_t>(kernels::gemv_panel_rows(cols)) * static_cast<std::size_t>(cols);
-  std::vector<std::vector<float>> scratch(static_cast<std::size_t>(pool.num_threads()),
-                                          std::vector<float>(panel));
   Alternation best;
   for (auto _ : state)
     state.SetIterationTime(best.step(pool, weights, [&] {
-      pool.run(static_cast<std::size_t>(tasks), [&](std::size_t task, int thread) {
+      pool.run(static_cast<std::size_t>(tasks), [&](std::size_t task, int) {
         const int first = static_cast<int>(task) * kTaskRows;
         table.gemv({.weight = weights.data(),
                     .weight_dtype = dtype,
@@ -49,8 +46,7 @@ void gemv(benchmark::State& state) {
                     .x_stride = cols,
                     .y = y.data(),
                     .y_stride = rows,
-                    .num_tokens = tokens,
-                    .scratch = scratch[static_cast<std::size_t>(thread)].data()});
+                    .num_tokens = tokens});
       });
     }));
   const double rate = static_cast<double>(rows) * static_cast<double>(row_bytes) / best.work_seconds;

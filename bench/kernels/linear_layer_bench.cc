@@ -30,7 +30,7 @@ void peak_fma(benchmark::State& state) {
 }
 BENCHMARK(peak_fma)->ArgNames({"threads"})->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 
-// The linear layer of prefill, a task a panel of rows, as model/multiply.cc runs it. Args: threads, tokens,
+// The linear layer of prefill; as model/multiply.cc runs it. Args: threads, tokens,
 // depth.
 void linear_layer(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
@@ -42,17 +42,13 @@ void linear_layer(benchmark::State& state) {
   // Aligned as the model's workspace is.
   const HugeBuffer x(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(depth) * sizeof(float));
   std::vector<float> y(static_cast<std::size_t>(tokens) * kRows);
-  const int panel_rows = kernels::gemv_panel_rows(depth);
-  const std::size_t panel = static_cast<std::size_t>(panel_rows) * static_cast<std::size_t>(depth);
-  const HugeBuffer scratch(static_cast<std::size_t>(pool.num_threads()) * panel * sizeof(float));
+  constexpr int kTaskRows = 192;
   for (auto _ : state)
-    pool.run(
-        static_cast<std::size_t>((kRows + panel_rows - 1) / panel_rows), [&](std::size_t task, int thread) {
-          const int row = static_cast<int>(task) * panel_rows;
-          table.gemv({weight.data(), Dtype::bfloat16, depth, row, std::min(row + panel_rows, kRows),
-                      reinterpret_cast<const float*>(x.data()), depth, y.data(), kRows, tokens,
-                      reinterpret_cast<float*>(scratch.data()) + static_cast<std::size_t>(thread) * panel});
-        });
+    pool.run(kRows / kTaskRows, [&](std::size_t task, int) {
+      const int row = static_cast<int>(task) * kTaskRows;
+      table.gemv({weight.data(), Dtype::bfloat16, depth, row, row + kTaskRows,
+                  reinterpret_cast<const float*>(x.data()), depth, y.data(), kRows, tokens});
+    });
   rate(state, 2.0 * tokens * kRows * depth);
   state.SetLabel(table.isa);
 }

@@ -16,14 +16,6 @@ namespace octet::kernels {
 // Query heads that one call may take (the size of a GQA group).
 inline constexpr int kMaxGroup = 64;
 
-// From this many tokens on, gemv converts the weights to float32 a panel at a time.
-inline constexpr int kGemvPanelTokens = 12;
-// Rows in one panel: 256 KiB, which half of a second-level cache holds, but never fewer than 8.
-constexpr int gemv_panel_rows(int cols) {
-  const int rows = (1 << 16) / cols / 4 * 4;
-  return rows < 8 ? 8 : rows > 128 ? 128 : rows;
-}
-
 // One row range of y = x W^T: y[m, r] for m in [0, num_tokens), r in [row_begin, row_end). A token's result is
 // the same bits whatever the other arguments' ranges.
 struct GemvArgs {
@@ -37,7 +29,6 @@ struct GemvArgs {
   float* y;  // [num_tokens, rows], stride y_stride; y[m * y_stride + r] is written
   std::int64_t y_stride;
   int num_tokens;
-  float* scratch;  // gemv_panel_rows(cols) * cols floats; may be null below kGemvPanelTokens tokens
 };
 
 // Quantise one token's keys and values and write them into the cache at `slot`.

@@ -11,9 +11,11 @@ namespace octet::model {
 
 namespace {
 
-// Weight rows in one task of few tokens: long enough a stream for the prefetchers, short enough to share
-// evenly.
-constexpr int kGemvRows = 64;
+// Weight rows in one task: long enough a stream for the prefetchers, short enough to share evenly. With many
+// tokens a task meets all of them, block by block, and brings each block nearer once.
+constexpr int kFewTokensRows = 64;
+constexpr int kManyTokensRows = 192;
+constexpr int kManyTokens = 16;
 
 void add_bias(const Linear& linear, const Product& product, int row_begin, int row_end, int num_tokens) {
   if (linear.bias.empty()) return;
@@ -28,19 +30,13 @@ void add_bias(const Linear& linear, const Product& product, int row_begin, int r
 void multiply(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
               int num_tokens) {
   const int cols = products.front().linear->cols;
-  const bool panels = num_tokens >= kernels::kGemvPanelTokens;
-  const int panel_rows = kernels::gemv_panel_rows(cols);
-  const int task_rows = panels ? panel_rows : kGemvRows;
+  const int task_rows = num_tokens < kManyTokens ? kFewTokensRows : kManyTokensRows;
   std::size_t num_tasks = 0;
   for (const Product& product : products) {
     OCTET_CHECK(product.linear->cols == cols);
     num_tasks += static_cast<std::size_t>((product.linear->rows + task_rows - 1) / task_rows);
   }
-  if (panels)
-    for (AlignedFloats& scratch : step.workspace.thread_scratch)
-      scratch.reserve(static_cast<std::size_t>(panel_rows) * static_cast<std::size_t>(cols));
-
-  step.pool.run(num_tasks, [&](std::size_t index, int thread) {
+  step.pool.run(num_tasks, [&](std::size_t index, int) {
     auto task = static_cast<int>(index);
     const Product* product = products.data();
     for (;; ++product) {
@@ -52,7 +48,7 @@ void multiply(Step& step, std::span<const Product> products, const float* x, std
     const int begin = task * task_rows;
     const int end = std::min(begin + task_rows, linear.rows);
     step.table.gemv({linear.weight, linear.dtype, cols, begin, end, x, x_stride, product->y, product->y_stride,
-                     num_tokens, step.workspace.thread_scratch[static_cast<std::size_t>(thread)].data()});
+                     num_tokens});
     add_bias(linear, *product, begin, end, num_tokens);
   });
 }
