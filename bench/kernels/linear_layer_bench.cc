@@ -42,12 +42,17 @@ void linear_layer(benchmark::State& state) {
   // Aligned as the model's workspace is.
   const HugeBuffer x(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(depth) * sizeof(float));
   std::vector<float> y(static_cast<std::size_t>(tokens) * kRows);
-  constexpr int kTaskRows = 192;
+  constexpr int kTaskRows = 192, kRowTasks = kRows / kTaskRows;
+  const int most = kernels::gemv_block_tokens(depth), blocks = (tokens + most - 1) / most;
+  const int block = (tokens + blocks - 1) / blocks;
   for (auto _ : state)
-    pool.run(kRows / kTaskRows, [&](std::size_t task, int) {
-      const int row = static_cast<int>(task) * kTaskRows;
+    pool.run(static_cast<std::size_t>(blocks * kRowTasks), [&](std::size_t task, int) {
+      const int row = static_cast<int>(task) % kRowTasks * kTaskRows,
+                first = static_cast<int>(task) / kRowTasks * block;
       table.gemv({weight.data(), Dtype::bfloat16, depth, row, row + kTaskRows,
-                  reinterpret_cast<const float*>(x.data()), depth, y.data(), kRows, tokens});
+                  reinterpret_cast<const float*>(x.data()) + static_cast<std::ptrdiff_t>(first) * depth, depth,
+                  y.data() + static_cast<std::ptrdiff_t>(first) * kRows, kRows,
+                  std::min(block, tokens - first)});
     });
   rate(state, 2.0 * tokens * kRows * depth);
   state.SetLabel(table.isa);

@@ -16,6 +16,13 @@ namespace octet::kernels {
 // Query heads that one call may take (the size of a GQA group).
 inline constexpr int kMaxGroup = 64;
 
+// Tokens that one gemv call should take at most: 192 KiB of x, well within a second-level cache of 512 KiB; a
+// multiple of what every table's tiles take.
+constexpr int gemv_block_tokens(int cols) {
+  const int tokens = (48 << 10) / cols / 6 * 6;
+  return tokens < 12 ? 12 : tokens;
+}
+
 // One row range of y = x W^T: y[m, r] for m in [0, num_tokens), r in [row_begin, row_end). A token's result is
 // the same bits whatever the other arguments' ranges.
 struct GemvArgs {
@@ -28,7 +35,7 @@ struct GemvArgs {
   std::int64_t x_stride;
   float* y;  // [num_tokens, rows], stride y_stride; y[m * y_stride + r] is written
   std::int64_t y_stride;
-  int num_tokens;
+  int num_tokens;  // any number is right; see gemv_block_tokens
 };
 
 // Quantise one token's keys and values and write them into the cache at `slot`.

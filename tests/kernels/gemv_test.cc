@@ -77,7 +77,7 @@ TEST_P(GemvTest, EveryNumberOfTokensAndRowRange) {
     }
 }
 
-TEST_P(GemvTest, MoreBlocksOfTokensThanOne) {
+TEST_P(GemvTest, MoreTokensThanABlock) {
   std::mt19937 random(23);
   for (const Dtype dtype : kDtypes) {
     check({dtype, 9, 4096, 31, 1, 9}, random);

@@ -67,9 +67,9 @@ void gemv_tile(const GemvTile& tile) {
   };
 
   // A row is too short a stream for the hardware to run ahead in, so each step asks for as many bytes of the
-  // next R rows, which lie right behind, as it reads of these.
+  // tile after the next, which lies right behind it, as it reads of this one.
   constexpr int step_bytes = R * V::width * static_cast<int>(size);
-  const std::byte* ahead = tile.w + R * tile.row_bytes;
+  const std::byte* ahead = tile.w + 2 * R * tile.row_bytes;
   int c = 0;
   for (; c + V::width <= tile.cols; c += V::width) {
     for (int i = 0; i < step_bytes; i += 64)
@@ -142,32 +142,13 @@ void gemv_block(GemvTile tile, int rows, int num_tokens) {
   }
 }
 
-// Tokens in a block: 192 KiB of x, well within a second-level cache of 512 KiB; whole tiles, two at least.
-template <class V>
-int gemv_block_tokens(int cols) {
-  constexpr int tile = kGemvTokens<V>;
-  const int tokens = (48 << 10) / cols / tile * tile;
-  return tokens < 2 * tile ? 2 * tile : tokens;
-}
-
 template <class V, Dtype D>
 void gemv_from(const GemvArgs& args) {
   constexpr std::int64_t size = dtype_bytes(D);
-  GemvTile tile{static_cast<const std::byte*>(args.weight) + args.row_begin * args.cols * size,
-                args.cols * size,
-                args.x,
-                args.x_stride,
-                args.y + args.row_begin,
-                args.y_stride,
-                args.cols};
-  const int most = gemv_block_tokens<V>(args.cols);
-  for (int left = args.num_tokens; left > 0;) {
-    const int tokens = left < most ? left : most;
-    gemv_block<V, D>(tile, args.row_end - args.row_begin, tokens);
-    tile.x += tokens * tile.x_stride;
-    tile.y += tokens * tile.y_stride;
-    left -= tokens;
-  }
+  const std::int64_t row_bytes = args.cols * size;
+  gemv_block<V, D>({static_cast<const std::byte*>(args.weight) + args.row_begin * row_bytes, row_bytes, args.x,
+                    args.x_stride, args.y + args.row_begin, args.y_stride, args.cols},
+                   args.row_end - args.row_begin, args.num_tokens);
 }
 
 template <class V>
