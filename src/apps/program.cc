@@ -25,13 +25,23 @@ int report_error(const std::string& message, int status) {
   return status;
 }
 
+// The parser says only that a subcommand is required, whatever stands in its place.
+std::string usage_error(const CLI::App& program, const CLI::ParseError& error, int argc, char** argv) {
+  const std::string first = argc > 1 ? argv[1] : "";
+  if (first.empty() || first.front() == '-' || !program.get_subcommands().empty()) return error.what();
+  std::string names;
+  for (const CLI::App* command : program.get_subcommands({}))
+    names += (names.empty() ? "" : ", ") + command->get_name();
+  return "unknown command '" + first + "': expected one of " + names;
+}
+
 int run_program(int argc, char** argv) {
   CLI::App program("Native LLM inference with an 8-bit KV cache.", "octet");
   program.set_version_flag("--version", std::string("octet ") + version());
   program.require_subcommand(1);
   const std::array<Command, 6> commands = {add_generate_command(program), add_calibrate_command(program),
-                                           add_inspect_command(program), add_bench_command(program),
-                                           add_eval_command(program), add_plan_command(program)};
+                                           add_inspect_command(program),  add_bench_command(program),
+                                           add_eval_command(program),     add_plan_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help and --version
@@ -39,8 +49,9 @@ int run_program(int argc, char** argv) {
     finish_output();
     return kSuccess;
   } catch (const CLI::ParseError& error) {
-    return report_error(error.what() + std::string(" (octet --help, or octet COMMAND --help, says more)"),
-                        kUsage);
+    return report_error(
+        usage_error(program, error, argc, argv) + " (octet --help, or octet COMMAND --help, says more)",
+        kUsage);
   }
   for (const Command& command : commands)
     if (command.app->parsed()) return command.run();

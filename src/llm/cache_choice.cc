@@ -142,18 +142,32 @@ void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
   if (needed) choice.notices.insert(choice.notices.end(), report.warnings.begin(), report.warnings.end());
 }
 
-}  // namespace
-
-std::int64_t available_memory_bytes() {
+// A figure of the kernel's in bytes; 0 = unknown, for which each caller has an answer.
+std::int64_t read_meminfo(std::string_view name) {
   std::ifstream meminfo("/proc/meminfo");
   std::string key, unit;
   std::int64_t kibibytes = 0;
   while (meminfo >> key >> kibibytes) {
-    if (key == "MemAvailable:") return kibibytes * 1024;
+    if (key == name) return kibibytes * 1024;
     std::getline(meminfo, unit);
   }
-  return 0;  // unknown: the caller falls back to the least
+  return 0;
 }
+
+// Memory is given page by page, as blocks are first written: a cache that the machine can never hold would
+// start, and be killed much later.
+void check_machine_holds(std::int64_t memory_bytes) {
+  const std::int64_t machine = read_meminfo("MemTotal:");
+  if (machine > 0 && memory_bytes > machine)
+    throw Error(ErrorCode::out_of_memory,
+                "the cache is given " + std::to_string(memory_bytes) +
+                    " bytes, but the memory of this machine is " + std::to_string(machine),
+                "kv_cache_memory_bytes");
+}
+
+}  // namespace
+
+std::int64_t available_memory_bytes() { return read_meminfo("MemAvailable:"); }
 
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report, bool calculated) {
@@ -206,6 +220,7 @@ std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, in
     const std::int64_t wanted = std::min(one_sequence * max_num_seqs, affordable);
     return static_cast<std::int32_t>(std::min(std::max(wanted, one_sequence), kMostBlocks));
   }
+  check_machine_holds(memory_bytes);
   const std::int64_t blocks = memory_bytes / block_bytes;
   if (blocks < one_sequence) {
     const std::string fits = std::to_string(blocks * layout.block_size);

@@ -39,8 +39,8 @@ std::int64_t available_memory_bytes();
 
 // Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
 // quarter of the memory that is available, and never less than one sequence.
-// Throws Error{out_of_memory} where `memory_bytes` do not hold one sequence, saying what max_model_len would
-// fit; invalid_argument where they are negative.
+// Throws Error{out_of_memory} where `memory_bytes` are more than the machine has, or do not hold one sequence,
+// saying what max_model_len would fit; invalid_argument where they are negative.
 std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, int max_num_seqs,
                                std::int64_t memory_bytes);
 

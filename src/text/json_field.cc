@@ -19,7 +19,24 @@ std::string describe(const nlohmann::json& value) {
   return value.dump();  // a number or a bool
 }
 
+// The library's message without its name for it: "[json…101] parse error at line 1, column 2: …".
+std::string reason(std::string_view what) {
+  if (const std::size_t bracket = what.find("] "); bracket != std::string_view::npos)
+    what.remove_prefix(bracket + 2);
+  constexpr std::string_view kPrefix = "parse error at ";
+  if (what.starts_with(kPrefix)) what.remove_prefix(kPrefix.size());
+  return "invalid JSON: " + std::string(what);
+}
+
 }  // namespace
+
+nlohmann::json parse_json(std::string_view text, const std::string& file) {
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorCode::invalid_file, reason(error.what()), file);
+  }
+}
 
 JsonField::JsonField(const nlohmann::json& value, std::string file) : value_(&value), file_(std::move(file)) {}
 

@@ -15,6 +15,9 @@
 
 namespace octet::text {
 
+// Parses a JSON document; `file` is used in errors. Throws Error{invalid_file} with line and column.
+nlohmann::json parse_json(std::string_view text, const std::string& file);
+
 class JsonField {
  public:
   // The document itself. `file` is used in errors.

@@ -13,14 +13,6 @@
 namespace octet::text {
 namespace {
 
-nlohmann::json parse_json(std::string_view text, const std::string& file) {
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(ErrorCode::invalid_file, error.what(), file);
-  }
-}
-
 // "truncation" and "padding" are settings for making batches; like transformers' encode, Octet encodes a
 // prompt whole.
 void read_parts(const JsonField& root, TokenizerParts& parts) {

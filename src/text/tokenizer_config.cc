@@ -59,12 +59,7 @@ TokenizerConfig TokenizerConfig::load(const std::string& directory) {
   TokenizerConfig config;
   const std::string path = directory + "/tokenizer_config.json";
   if (exists(path)) {
-    nlohmann::json json;
-    try {
-      json = nlohmann::json::parse(read_text_file(path));
-    } catch (const nlohmann::json::exception& error) {
-      throw Error(ErrorCode::invalid_file, error.what(), path);
-    }
+    const nlohmann::json json = parse_json(read_text_file(path), path);
     const JsonField root(json, path);
     config.bos_token = token_content(root, "bos_token");
     config.eos_token = token_content(root, "eos_token");

@@ -111,6 +111,9 @@ class UsageTest(ProgramTest):
             with self.subTest(arguments=arguments):
                 self.assert_error(octet(*arguments), 2)
 
+    def test_unknown_command_is_named(self):
+        self.assert_error(octet("frobnicate", self.model), 2, "frobnicate", "generate", "plan")
+
     def test_prompt_too_long_names_both_numbers(self):
         got = octet("generate", self.model, "--prompt", "q" * 40, "--max-model-len", "32")
         self.assert_error(got, 2, "40", "32")

@@ -205,6 +205,14 @@ TEST(CacheSize, TooSmallForOneSequenceSaysWhatWouldFit) {
   EXPECT_EQ(tests::error_of([&] { choose_num_blocks(layout, 128, 4, 1); }).code(), ErrorCode::out_of_memory);
 }
 
+TEST(CacheSize, RefusesMoreThanTheMachineHas) {
+  const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
+  const std::int64_t given = std::int64_t{1} << 60;
+  const Error error = tests::error_of([&] { choose_num_blocks(layout, 128, 4, given); });
+  EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
+  EXPECT_NE(error.message().find(std::to_string(given)), std::string::npos) << error.message();
+}
+
 TEST(CacheSize, RefusesNegativeBytes) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
   EXPECT_EQ(tests::error_of([&] { choose_num_blocks(layout, 128, 4, -1); }).code(),

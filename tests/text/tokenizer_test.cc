@@ -172,7 +172,9 @@ TEST(TokenizerTest, CorruptDocumentsAreErrorsThatNameThePlace) {
 
 TEST(TokenizerTest, TextThatIsNotJsonIsAnError) {
   for (const std::string document : {"", "{", "{\"model\": }", "\xFF", "[1,2", "{}x"}) {
-    EXPECT_EQ(parse_error(document).code(), ErrorCode::invalid_file) << document;
+    const Error error = parse_error(document);
+    EXPECT_EQ(error.code(), ErrorCode::invalid_file) << document;
+    EXPECT_EQ(error.message().find("invalid JSON: line 1, column "), 0U) << error.message();
   }
 }
 
