@@ -6,9 +6,9 @@ namespace octet::apps {
 
 void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
                            std::vector<std::string>& skip_layers) {
-  app.add_option("--kv-cache-dtype-k", k, "The same for the keys alone [--kv-cache-dtype]")
+  app.add_option("--kv-cache-dtype-k", k, "The same for the keys alone [as the whole cache]")
       ->check(CLI::IsMember(kv_cache_dtype_names()));
-  app.add_option("--kv-cache-dtype-v", v, "The same for the values alone [--kv-cache-dtype]")
+  app.add_option("--kv-cache-dtype-v", v, "The same for the values alone [as the whole cache]")
       ->check(CLI::IsMember(kv_cache_dtype_names()));
   app.add_option("--kv-cache-dtype-skip-layers", skip_layers,
                  "Layers left in 16 bits: indices from 0, or sliding_window; comma-separated")

@@ -172,7 +172,8 @@ Command add_calibrate_command(CLI::App& program) {
   CLI::App* app =
       program.add_subcommand("calibrate", "Make KV-cache scales from a dataset, and a checkpoint with them");
   app->footer(
-      "Example:\n  octet calibrate models/smollm2-135m-instruct --dataset chats.jsonl --strategy attn_head");
+      "Examples:\n  octet calibrate models/smollm2-135m-instruct --dataset chats.jsonl --strategy attn_head\n"
+      "  octet calibrate MODEL --dataset none --method bound");
   const auto flags = std::make_shared<CalibrateFlags>();
   add_flags(*app, *flags);
   return {app, [flags] { return calibrate(*flags); }};

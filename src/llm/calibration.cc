@@ -55,6 +55,8 @@ calibrate::ObserverOptions observer_options(const CalibrationOptions& options) {
   if (options.num_samples < 1) refuse("num_samples", "1 or more", std::to_string(options.num_samples));
   if (!(options.percentile > 0 && options.percentile <= 100))
     refuse("percentile", "a number above 0 and at most 100", number_text(options.percentile));
+  if (options.percentile != CalibrationOptions().percentile && options.observer != "percentile")
+    refuse("percentile", "the observer percentile, which alone uses it", "the observer " + options.observer);
   if (options.dataset.empty()) refuse("dataset", "a file", "an empty string");
   if (options.dataset == "none") refuse("dataset", "a file (none is for the method bound)", "none");
   return {.kind = calibrate::parse_observer(options.observer),

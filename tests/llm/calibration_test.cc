@@ -160,6 +160,7 @@ TEST_F(CalibrationTest, ChecksOptionsBeforeItWorks) {
   refused("targets", [](auto& o) { o.targets = "k"; });
   refused("percentile", [](auto& o) { o.percentile = 0; });
   refused("percentile", [](auto& o) { o.percentile = 100.1; });
+  refused("percentile", [](auto& o) { o.percentile = 99; });  // without the observer of that name
   refused("num_samples", [](auto& o) { o.num_samples = 0; });
   refused("max_seq_length", [](auto& o) { o.max_seq_length = 1; });
   refused("max_seq_length", [](auto& o) { o.max_seq_length = 257; });
