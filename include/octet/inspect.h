@@ -66,7 +66,7 @@ struct CheckpointInfo {
 
   std::string scale_strategy;         // "tensor", "attn_head", or "none" where there are no scales
   std::vector<KvScaleInfo> scales;    // in layer order
-  std::vector<int> layers_without_k;  // layers with no usable k scale (all, where none were found)
+  std::vector<int> layers_without_k;  // layers with no k scale, good or bad (all, where none were found)
   std::vector<int> layers_without_v;  // the same for v
   std::string scale_error;            // why loading the model would fail over its scales; else empty
   std::vector<std::string> warnings;  // one line each

@@ -170,7 +170,7 @@ void write_scales(std::ostream& out, const CheckpointInfo& info) {
   } else {
     row(out, "KV scales") << info.scales.size() << " tensors, strategy " << info.scale_strategy << "\n";
   }
-  if (info.scale_error.empty() && !info.scales.empty()) {
+  if (!info.scales.empty()) {
     if (!info.layers_without_k.empty())
       row(out, "  no k scale in layers") << layer_list(info.layers_without_k) << "\n";
     if (!info.layers_without_v.empty())

@@ -84,7 +84,8 @@ std::vector<int> layers_without(char which, const model::KvScaleReport& report, 
   for (int layer = 0; layer < num_layers; ++layer) {
     const bool found =
         std::any_of(report.findings.begin(), report.findings.end(), [&](const model::ScaleFinding& finding) {
-          return finding.which == which && finding.layer == layer && finding.used;
+          const bool serves_both = which == 'v' && finding.tensor.ends_with(".kv_scale");
+          return finding.layer == layer && (finding.which == which || serves_both);
         });
     if (!found) missing.push_back(layer);
   }
@@ -99,8 +100,8 @@ void describe_scales(const model::KvScaleReport& report, const model::ModelConfi
   if (report.scales)
     info.scale_strategy = report.scales->strategy == kv::ScaleStrategy::attn_head ? "attn_head" : "tensor";
   for (const model::ScaleFinding& finding : report.findings)
-    info.scales.push_back({finding.tensor, std::string(1, finding.which), finding.layer, finding.used,
-                           finding.note, finding.values});
+    info.scales.push_back({finding.tensor, std::string(1, finding.which), finding.layer,
+                           finding.used && !report.error, finding.note, finding.values});
   // With scales, every layer has both (loading insists on it), even where one kv_scale tensor serves k and v.
   if (!report.scales) {
     info.layers_without_k = layers_without('k', report, config.num_layers);
@@ -147,12 +148,8 @@ CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDty
   describe_tensors(checkpoint, info);
   if (const auto quantization = checkpoint.config().find("quantization_config"))
     info.quantization_config = quantization->dump();
-  model::KvScaleReport report;
-  try {
-    report = model::load_kv_scales(checkpoint, config);
-  } catch (const Error& error) {
-    info.scale_error = error.what();
-  }
+  const model::KvScaleReport report = model::examine_kv_scales(checkpoint, config);
+  if (report.error) info.scale_error = report.error->what();
   describe_scales(report, config, info);
   describe_cache_costs(config, report, cache, info);
   describe_tokenizer(checkpoint, config, info);

@@ -121,7 +121,7 @@ class Examiner {
       return refuse(tensor, read.fault);
     }
     if (!for_k && !for_v) {
-      finding.note = "not used: another spelling comes first";
+      finding.note = "another spelling comes first";
       return;
     }
     finding.used = true;

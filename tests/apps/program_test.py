@@ -529,6 +529,16 @@ class InspectAndBenchTest(ProgramTest):
             self.assertIn(name, text)
         self.assertIn("4 tensors, strategy tensor", text)
 
+    def test_inspect_lists_refused_and_missing_scales(self):
+        at = "model.layers.0.self_attn."
+        scales = {at + "k_scale": -1.0, at + "v_scale": 0.25}
+        model = tiny_checkpoint.write(self.scratch.name + "/refused", scales=scales)
+        text = octet("inspect", model).stdout.decode()
+        self.assertRegex(text, r"KV scales +REFUSED: .*k_scale: the scale is -1;")
+        self.assertRegex(text, r"v_scale +1 value, 0.25, not used\n")
+        self.assertRegex(text, r"k_scale +1 value, -1, not used: the scale is -1;")
+        self.assertRegex(text, r"no k scale in layers +1\n")
+
     def test_bench(self):
         flags = ["bench", self.model, "--depth", "0,30", "--kv-cache-dtype", "auto,fp8_e5m2", "--prefill", "16",
                  "--decode", "4", "--runs", "1"]

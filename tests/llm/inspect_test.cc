@@ -87,6 +87,8 @@ TEST(Inspect, ReportsBadScalesInsteadOfFailing) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path(), with_scales(nan)));
   EXPECT_NE(info.scale_error.find("model.layers.1.self_attn.v_scale"), std::string::npos) << info.scale_error;
+  ASSERT_EQ(info.scales.size(), 4u);  // all of them, the good ones too
+  for (const KvScaleInfo& scale : info.scales) EXPECT_FALSE(scale.used);
 }
 
 TEST(Inspect, ReportsABadTokenizerInsteadOfFailing) {
