@@ -93,15 +93,17 @@ OCTET_INLINE void prefetch(const std::byte* p) {
 
 // Sixteen stored numbers a step, taken kSteps steps at a time.
 //
-// FP8 goes through float16 in a buffer of the first-level cache: vcvtph2ps from memory needs no shuffle,
-// while from a register it needs one that takes a slot of a multiply-add unit on Zen 3 and on Intel (measured
-// on Zen 3: 4 conversions beside 12 multiply-adds take 8 cycles from registers, 6 from memory).
+// On AVX2, FP8 goes through float16 in a buffer of the first-level cache: vcvtph2ps from memory needs no
+// shuffle, while from a register it needs one that takes a slot of a multiply-add unit on Zen 3 and on Intel
+// (measured on Zen 3: 4 conversions beside 12 multiply-adds take 8 cycles from registers, 6 from memory).
+// Sixteen at once, on AVX-512, need none from a register either, and are up to a tenth faster from there (Zen
+// 4).
 inline constexpr int kSteps = 8;
 
 template <class V, Dtype D>
 struct Staged {
   static constexpr int vecs = 16 / V::width;
-  static constexpr bool staged = is_fp8(D);
+  static constexpr bool staged = is_fp8(D) && V::width == 8;
   static constexpr Dtype loaded = staged ? Dtype::float16 : D;
   static constexpr std::int64_t size = dtype_bytes(D);
 
