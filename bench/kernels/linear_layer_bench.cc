@@ -30,8 +30,7 @@ void peak_fma(benchmark::State& state) {
 }
 BENCHMARK(peak_fma)->ArgNames({"threads"})->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 
-// The linear layer of prefill; as model/multiply.cc runs it. Args: threads, tokens,
-// depth.
+// The linear layer of prefill, as model/multiply.cc cuts it into tasks. Args: threads, tokens, depth.
 void linear_layer(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
   const int tokens = static_cast<int>(state.range(1)), depth = static_cast<int>(state.range(2));
