@@ -110,6 +110,7 @@ Command add_eval_command(CLI::App& program) {
       "  octet eval MODEL --text book.txt --configs fp8,CALIBRATED_DIR,CALIBRATED_DIR:fp8_e5m2 --html "
       "report.html\n"
       "  octet eval MODEL --text book.txt --configs fp8,fp8+skip=0,1,fp8+k=bfloat16 --json\n"
+      "  octet eval MODEL --text book.txt --configs fp8,fp8+scales=prompt,fp8+scales=bound+strategy=attn_head\n"
       "  octet eval MODEL --needle --needle-lengths 1024,4096\n"
       "What the figures mean: docs/quality.md");
   const auto flags = std::make_shared<EvalFlags>();
@@ -118,7 +119,9 @@ Command add_eval_command(CLI::App& program) {
   app->add_option(
          "--configs", options.configs,
          "Caches to compare: a kv-cache-dtype, or another checkpoint of the model as DIR or DIR:DTYPE; "
-         "each with +k=DTYPE, +v=DTYPE or +skip=LAYERS where wanted [auto,fp8_e4m3,fp8_e5m2]")
+         "each with +k=DTYPE, +v=DTYPE, +skip=LAYERS, +scales=random|prompt|bound (as --calculate-kv-scales) "
+         "and "
+         "+strategy=attn_head where wanted [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_option("--baseline", options.baseline,

@@ -9,6 +9,7 @@
 #include "files/checkpoint.h"
 #include "llm/cache_choice.h"
 #include "llm/evaluation_config.h"
+#include "llm/scale_calculation.h"
 #include "model/config.h"
 #include "model/kv_scale_loading.h"
 
@@ -135,8 +136,10 @@ class Planner {
     const llm::EvaluationConfig config = llm::parse_evaluation_config(text, options_.model, "configs");
     const files::Checkpoint checkpoint = files::Checkpoint::open(config.directory);
     const model::ModelConfig model_config = model::read_model_config(checkpoint.config());
-    const llm::CacheChoice choice =
-        llm::choose_cache(config.cache, model_config, model::load_kv_scales(checkpoint, model_config));
+    const llm::ScaleCalculation calculation =
+        llm::read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
+    const llm::CacheChoice choice = llm::choose_cache(
+        config.cache, model_config, model::load_kv_scales(checkpoint, model_config), calculation.wanted());
     return llm::cache_layout(model_config, choice, options_.block_size).bytes_per_token();
   }
 
@@ -234,12 +237,21 @@ class Planner {
     add(plan_.octet_arguments, "--kv-cache-dtype-k", cache.kv_cache_dtype_k);
     add(plan_.octet_arguments, "--kv-cache-dtype-v", cache.kv_cache_dtype_v);
     add(plan_.octet_arguments, "--kv-cache-dtype-skip-layers", skipped);
+    // With =, since the flag may stand without a value.
+    if (!config.calculate_kv_scales.empty()) {
+      plan_.octet_arguments.push_back("--calculate-kv-scales=" + config.calculate_kv_scales);
+      add(plan_.octet_arguments, "--kv-scale-strategy", config.kv_scale_strategy);
+    }
     add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
     // A pool that cannot hold one sequence of the longest length is refused, here and by vLLM.
     const std::string longest = plan_.chosen.tokens < longest_ ? std::to_string(plan_.chosen.tokens) : "";
     add(plan_.octet_arguments, "--max-model-len", longest);
     if (!cache.kv_cache_dtype_k.empty() || !cache.kv_cache_dtype_v.empty()) {
       plan_.vllm_note = "vLLM stores keys and values in one dtype; --configs chooses among those that it has";
+      return;
+    }
+    if (!config.calculate_kv_scales.empty()) {
+      plan_.vllm_note = "vLLM calculates no such scales; octet calibrate writes scales that it takes";
       return;
     }
     if (cache.kv_cache_dtype.find("hadamard") != std::string::npos) {

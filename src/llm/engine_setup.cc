@@ -68,7 +68,8 @@ LoadedModel load_model(const std::string& directory, const std::string& isa, int
 
 EngineSetup set_up_engine(const LLMOptions& options) {
   check_options(options);
-  const ScaleCalculation calculation = read_scale_calculation(options);
+  const ScaleCalculation calculation =
+      read_scale_calculation(options.calculate_kv_scales, options.kv_scale_strategy);
   LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -20,8 +22,9 @@ bool is_dtype(const std::string& text) {
   throw Error(
       ErrorCode::invalid_argument,
       "expected " + known +
-          "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE or +skip=LAYERS behind "
-          "it where wanted, found '" +
+          "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE, +skip=LAYERS, "
+          "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head behind it where "
+          "wanted, found '" +
           text + "'",
       option);
 }
@@ -46,7 +49,11 @@ bool read_base(const std::string& base, EvaluationConfig& config) {
   return is_directory(config.directory);
 }
 
-// Takes the last "+k=…", "+v=…" or "+skip=…" off `text`; false where there is none.
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// Takes the last "+NAME=VALUE" off `text`; false where there is none, or none of those that are known.
 bool take_suffix(std::string& text, EvaluationConfig& config) {
   const std::size_t plus = text.rfind('+');
   if (plus == std::string::npos) return false;
@@ -57,6 +64,10 @@ bool take_suffix(std::string& text, EvaluationConfig& config) {
     config.cache.kv_cache_dtype_k = suffix.substr(2);
   } else if (suffix.starts_with("v=") && is_dtype(suffix.substr(2))) {
     config.cache.kv_cache_dtype_v = suffix.substr(2);
+  } else if (suffix.starts_with("scales=") && is_one_of(suffix.substr(7), {"random", "prompt", "bound"})) {
+    config.calculate_kv_scales = suffix.substr(7);
+  } else if (suffix.starts_with("strategy=") && is_one_of(suffix.substr(9), {"tensor", "attn_head"})) {
+    config.kv_scale_strategy = suffix.substr(9);
   } else {
     return false;
   }

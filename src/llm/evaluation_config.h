@@ -12,10 +12,14 @@ struct EvaluationConfig {
   std::string name;       // as it was written
   std::string directory;  // the checkpoint
   KvCacheDtypeOptions cache;
+  // LLMOptions' options of the same names: scales that are calculated take the place of the checkpoint's.
+  std::string calculate_kv_scales = {};
+  std::string kv_scale_strategy = "tensor";
 };
 
-// "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE" or "+skip=LAYERS" behind it, as
-// EvaluationOptions::configs has them; `model` is the directory of the first kind.
+// "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE", "+skip=LAYERS", "+scales=SOURCE" or
+// "+strategy=STRATEGY" behind it, as EvaluationOptions::configs has them; `model` is the directory of the first
+// kind.
 // Throws Error{invalid_argument} listing what there is, with `option` as context.
 EvaluationConfig parse_evaluation_config(const std::string& text, const std::string& model,
                                          const std::string& option);

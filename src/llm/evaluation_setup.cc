@@ -93,9 +93,12 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     load_directory(setup, options, config.directory);
     const LoadedModel& loaded = setup.model_of(config.directory);
     const model::ModelConfig& model_config = loaded.model->config();
+    const ScaleCalculation calculation =
+        read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
     CacheChoice choice =
-        choose_cache(config.cache, model_config, model::load_kv_scales(*loaded.checkpoint, model_config));
-    setup.candidates.push_back({std::move(config), std::move(choice), nullptr});
+        choose_cache(config.cache, model_config, model::load_kv_scales(*loaded.checkpoint, model_config),
+                     calculation.wanted());
+    setup.candidates.push_back({std::move(config), calculation, std::move(choice), nullptr});
   }
 }
 
@@ -150,13 +153,29 @@ std::int64_t needed_blocks(const EvaluationSetup& setup, const EvaluationOptions
   return std::max(layout.blocks_for(static_cast<std::int64_t>(longest)), drift);
 }
 
+// What stands for the first prompt where that is to set scales: the beginning of what is measured, one step
+// long.
+std::span<const std::int32_t> first_prompt(const EvaluationSetup& setup) {
+  const evaluate::TokenIds& ids =
+      setup.windows.empty() ? setup.needles.front().prompt.prompt : setup.windows.front().ids;
+  return {ids.data(), std::min(ids.size(), static_cast<std::size_t>(evaluate::kMostStepTokens))};
+}
+
 void make_caches(EvaluationSetup& setup, const EvaluationOptions& options, const model::ModelConfig& config) {
   const auto make = [&](const kv::KvLayout& layout, kv::KvScales scales) {
     const auto blocks = static_cast<std::int32_t>(needed_blocks(setup, options, layout));
     return std::make_unique<kv::KvCache>(layout, blocks, std::move(scales));
   };
-  for (EvaluationCandidate& candidate : setup.candidates)
+  for (EvaluationCandidate& candidate : setup.candidates) {
+    LoadedModel& loaded = setup.model_of(candidate.config.directory);
+    if (candidate.calculation.wanted())
+      calculate_scales(candidate.calculation, *loaded.model, *loaded.threads, setup.tokenizer,
+                       config.max_position_embeddings, evaluate::kMostStepTokens, candidate.choice);
     candidate.cache = make(cache_layout(config, candidate.choice, options.block_size), candidate.choice.scales);
+    if (candidate.calculation.source == ScaleCalculation::Source::prompt)
+      calculate_scales_from_prompt(candidate.calculation, *loaded.model, first_prompt(setup), *candidate.cache,
+                                   candidate.choice);
+  }
   if (setup.layer_windows.empty()) return;
   setup.exact_cache = make({config.num_layers, config.num_kv_heads, config.head_dim, options.block_size,
                             KvDtype::float32, KvDtype::float32},

@@ -16,6 +16,7 @@
 #include "llm/cache_choice.h"
 #include "llm/engine_setup.h"
 #include "llm/evaluation_config.h"
+#include "llm/scale_calculation.h"
 #include "text/tokenizer.h"
 
 namespace octet::llm {
@@ -23,6 +24,7 @@ namespace octet::llm {
 // One configuration, ready to run.
 struct EvaluationCandidate {
   EvaluationConfig config;
+  ScaleCalculation calculation;
   CacheChoice choice;
   std::unique_ptr<kv::KvCache> cache;
 };

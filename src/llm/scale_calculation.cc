@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "calibrate/bound.h"
 #include "calibrate/warm_up.h"
+#include "evaluate/cached_sequences.h"
 
 namespace octet::llm {
 
@@ -26,6 +27,10 @@ std::vector<std::int32_t> random_prompt(const text::Tokenizer& tokenizer, int vo
   return ids;
 }
 
+std::string describe_first_prompt(int tokens) {
+  return "calculated from the first prompt (" + std::to_string(tokens) + " tokens)";
+}
+
 std::string describe_calculation(const std::string& scale_source, const std::string& strategy) {
   return "KV scales: " + scale_source + ", strategy " + strategy + "; fixed from here on";
 }
@@ -42,13 +47,13 @@ ScaleCalculation::Source read_source(const std::string& from) {
 
 }  // namespace
 
-ScaleCalculation read_scale_calculation(const LLMOptions& options) {
-  ScaleCalculation calculation{.source = read_source(options.calculate_kv_scales.from)};
-  if (options.kv_scale_strategy == "attn_head")
+ScaleCalculation read_scale_calculation(const CalculateKvScales& calculate, const std::string& strategy) {
+  ScaleCalculation calculation{.source = read_source(calculate.from)};
+  if (strategy == "attn_head")
     calculation.strategy = kv::ScaleStrategy::attn_head;
-  else if (options.kv_scale_strategy != "tensor")
-    throw Error(ErrorCode::invalid_argument,
-                "expected tensor or attn_head, found '" + options.kv_scale_strategy + "'", "kv_scale_strategy");
+  else if (strategy != "tensor")
+    throw Error(ErrorCode::invalid_argument, "expected tensor or attn_head, found '" + strategy + "'",
+                "kv_scale_strategy");
   if (!calculation.wanted() && calculation.strategy != kv::ScaleStrategy::tensor)
     throw Error(ErrorCode::invalid_argument,
                 "has a meaning only with calculate_kv_scales; the checkpoint's scales are as they are",
@@ -85,6 +90,19 @@ void calculate_scales(const ScaleCalculation& calculation, model::Model& model, 
   choice.notices.push_back(describe_calculation(choice.scale_source, choice.scale_strategy));
 }
 
+void calculate_scales_from_prompt(const ScaleCalculation& calculation, model::Model& model,
+                                  std::span<const std::int32_t> ids, kv::KvCache& cache, CacheChoice& choice) {
+  calibrate::WarmUpObserver observer(cache, calculation.strategy, /*from_first_prompt=*/true);
+  struct Watch {  // whatever the model throws, it must not keep a pointer to what is gone
+    model::Model& watched;
+    ~Watch() { watched.set_observer(nullptr); }
+  } const watch{model};
+  model.set_observer(&observer);
+  evaluate::CachedSequences({"first prompt", &model, &cache}).feed(ids, evaluate::Logits::none);
+  choice.scale_source = describe_first_prompt(observer.prompt_tokens());
+  choice.notices.push_back(describe_calculation(choice.scale_source, choice.scale_strategy));
+}
+
 void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens) {
   if (!setup.awaits_first_prompt) return;
   note_first_prompt(setup);  // a step may have set them and then failed
@@ -96,8 +114,7 @@ void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens) {
 void note_first_prompt(EngineSetup& setup) {
   if (!setup.awaits_first_prompt || setup.warm_up->waiting()) return;
   setup.awaits_first_prompt = false;
-  setup.scale_source =
-      "calculated from the first prompt (" + std::to_string(setup.warm_up->prompt_tokens()) + " tokens)";
+  setup.scale_source = describe_first_prompt(setup.warm_up->prompt_tokens());
   setup.notices.push_back(describe_calculation(setup.scale_source, setup.scale_strategy));
 }
 

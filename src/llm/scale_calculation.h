@@ -4,6 +4,9 @@
 #include <octet/llm.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
 
 #include "kv/kv_scales.h"
 #include "llm/cache_choice.h"
@@ -13,7 +16,7 @@
 
 namespace octet::llm {
 
-// What the two options ask for.
+// What the two options, calculate_kv_scales and kv_scale_strategy, ask for.
 struct ScaleCalculation {
   enum class Source { none, random, prompt, bound } source = Source::none;
   kv::ScaleStrategy strategy = kv::ScaleStrategy::tensor;
@@ -24,7 +27,7 @@ struct ScaleCalculation {
 
 // Throws Error{invalid_argument} naming calculate_kv_scales or kv_scale_strategy: an unknown value, or a
 // strategy of scales that are not calculated.
-ScaleCalculation read_scale_calculation(const LLMOptions& options);
+ScaleCalculation read_scale_calculation(const CalculateKvScales& calculate, const std::string& strategy);
 
 // Sets the choice's scales, source, strategy and a notice: now, or (prompt) for later. Random tokens are as
 // many as one sequence of max_model_len takes, at most 512. Throws Error{invalid_argument} naming a layer whose
@@ -32,6 +35,12 @@ ScaleCalculation read_scale_calculation(const LLMOptions& options);
 void calculate_scales(const ScaleCalculation& calculation, model::Model& model, ThreadPool& pool,
                       const text::Tokenizer& tokenizer, int max_model_len, int max_batched_tokens,
                       CacheChoice& choice);
+
+// Sets the scales of `cache` as the prompt `ids` does where it is the first and runs in one step, and the
+// choice's source and a notice. The prompt's keys and values stand in the cache afterwards, from slot 0 on.
+// Requires no more ids than a step and the cache take. Throws as calculate_scales.
+void calculate_scales_from_prompt(const ScaleCalculation& calculation, model::Model& model,
+                                  std::span<const std::int32_t> ids, kv::KvCache& cache, CacheChoice& choice);
 
 // Where the first prompt decides the scales: before a step that may be the first, whose oldest request has
 // `prompt_tokens`, and after it. Neither does anything once they are decided.

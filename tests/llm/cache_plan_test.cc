@@ -85,6 +85,18 @@ TEST(CachePlan, KeysApartAreNothingForVllm) {
   EXPECT_NE(plan.vllm_note.find("one dtype"), std::string::npos);
 }
 
+TEST(CachePlan, CalculatedScalesAreArgumentsForOctetAndNothingForVllm) {
+  TinyPlan tiny;
+  tiny.options.configs = {"fp8_e4m3+scales=bound+strategy=attn_head"};
+  const CachePlan plan = tiny.with_budget(384);
+  EXPECT_EQ(plan.chosen.scale_source, "calculated from the weights");
+  const std::vector<std::string> expected = {"--kv-cache-dtype", "fp8_e4m3", "--calculate-kv-scales=bound",
+                                             "--kv-scale-strategy", "attn_head"};
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
+  EXPECT_TRUE(plan.vllm_arguments.empty());
+  EXPECT_NE(plan.vllm_note.find("octet calibrate"), std::string::npos);
+}
+
 TEST(CachePlan, SaysWhatWouldFitWhereNothingDoes) {
   const Error error = tests::error_of([] { TinyPlan().with_budget(255); });
   EXPECT_EQ(error.code(), ErrorCode::out_of_memory);

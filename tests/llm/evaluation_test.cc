@@ -73,6 +73,37 @@ TEST(Evaluation, MeasuresEveryConfigurationSideBySide) {
   EXPECT_EQ(result.configs[4].layers[1].v[0].sqnr_db, result.configs[2].layers[1].v[0].sqnr_db);
 }
 
+TEST(Evaluation, CalculatedScalesStandBesideTheCheckpoints) {
+  TinyEvaluation tiny;
+  tiny.options.configs = {"fp8", "fp8+scales=random", "fp8+scales=prompt+strategy=attn_head",
+                          "fp8+skip=0+scales=bound"};
+  const EvaluationResult result = run_evaluation(tiny.options);
+  ASSERT_EQ(result.configs.size(), 5u);
+  const auto source = [&](std::size_t i) { return result.configs[i].scale_source; };
+  EXPECT_EQ(source(1), "none found: 1.0");
+  EXPECT_EQ(source(2), "calculated from 256 random tokens");
+  EXPECT_EQ(source(3), "calculated from the first prompt (100 tokens)");  // the first window
+  EXPECT_EQ(source(4), "calculated from the weights");
+  EXPECT_EQ(result.configs[3].scale_strategy, "attn_head");
+  EXPECT_EQ(result.configs[4].scale_strategy, "tensor");
+  const auto& random = result.configs[2].layers[1].k;
+  EXPECT_EQ(random[0].scale, random[1].scale);
+  EXPECT_NE(random[0].scale, 1);
+  const auto& prompt = result.configs[3].layers[1].k;
+  EXPECT_NE(prompt[0].scale, prompt[1].scale);
+  // Four times what the prompt showed, which is the text here: 448 stands for it.
+  EXPECT_NEAR(prompt[0].scale * 448 / prompt[0].absmax, 4, 1.5);
+  EXPECT_GE(result.configs[4].layers[1].v[0].scale * 448, result.configs[4].layers[1].v[0].absmax);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_GT(result.configs[i].likelihood->kl.mean, 0);
+  EXPECT_NE(result.configs[2].likelihood->kl.mean, result.configs[1].likelihood->kl.mean);
+
+  tiny.options.documents = {};
+  tiny.options.needle_lengths = {230};
+  tiny.options.configs = {"fp8+scales=prompt"};
+  EXPECT_TRUE(
+      run_evaluation(tiny.options).configs[1].scale_source.starts_with("calculated from the first prompt"));
+}
+
 TEST(Evaluation, AnotherCheckpointBringsItsScalesAndAnFp8OneIsNoBaseline) {
   TinyEvaluation tiny;
   tests::TinyOptions calibrated;
@@ -182,6 +213,10 @@ TEST(Evaluation, RefusesBadOptionsBeforeMeasuring) {
   EXPECT_EQ(context([](Options& o) { o.configs = {"fp8", "fp8"}; }), "configs");
   EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+k=int3"}; }), "configs");
   EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+skip=7"}; }), "kv_cache_dtype_skip_layers");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+scales=dataset"}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+scales=random+strategy=channel"}; }), "configs");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"fp8+strategy=attn_head"}; }), "kv_scale_strategy");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"float16+scales=random"}; }), "calculate_kv_scales");
   EXPECT_EQ(context([](Options& o) { o.baseline = "none"; }), "baseline");
   EXPECT_EQ(context([](Options& o) { o.documents = {}; }), "documents");
   EXPECT_EQ(context([](Options& o) { o.documents = {"ab", "a"}; }), "document 1");
