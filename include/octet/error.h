@@ -19,6 +19,8 @@ enum class ErrorCode {
   unsupported,       // well-formed, but of a kind that Octet does not run
   out_of_memory,     // does not fit, for example a cache too small for one sequence
   io,                // the operating system refused to read or write
+  overloaded,        // more requests than may wait: try again later
+  unavailable,       // the engine is shutting down
   internal,          // a broken invariant: a bug in Octet
 };
 
