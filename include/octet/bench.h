@@ -21,12 +21,13 @@ struct BenchOptions {
   std::string kv_cache_dtype_k;  // as LLMOptions has them, for every row
   std::string kv_cache_dtype_v;
   std::vector<std::string> kv_cache_dtype_skip_layers;
-  int prefill_tokens = 512;  // timed in chunks of at most 512; 0 = do not measure prefill
-  int decode_tokens = 64;    // timed one by one; 0 = do not measure decode
-  int runs = 3;              // repetitions of each figure
-  int block_size = 16;       // tokens a block
-  int threads = 0;           // 0 = physical cores
-  std::string isa;           // forces a kernel table; empty = OCTET_ISA, then the fastest
+  int prefill_tokens = 512;                        // timed in chunks of at most 512; 0 = do not measure prefill
+  int decode_tokens = 64;                          // timed one by one; 0 = do not measure decode
+  int runs = 3;                                    // repetitions of each figure
+  int block_size = 16;                             // tokens a block
+  std::string safetensors_load_strategy = "auto";  // as LLMOptions has it
+  int threads = 0;                                 // 0 = physical cores
+  std::string isa;                                 // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
 
 // Tokens a second over the runs; zeros where not measured.
@@ -51,6 +52,7 @@ struct BenchResult {
   std::string isa;
   int threads = 0;
   std::int64_t weight_bytes = 0;  // that one decoded token has to read
+  std::string load_strategy;      // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)
   double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
   std::vector<BenchRow> rows;     // dtype by dtype, depths rising as asked
 };

@@ -1,7 +1,7 @@
 // LLM: load a Hugging Face checkpoint and generate text, in vLLM's shape.
 //
-// An LLM owns its weights (mapped from the files), its KV cache and its threads. One thread may call it at
-// a time (interrupt() alone may come from anywhere); make two LLMs for two threads. A moved-from LLM may
+// An LLM owns its weights (mapped or copied from the files), its KV cache and its threads. One thread may call
+// it at a time (interrupt() alone may come from anywhere); make two LLMs for two threads. A moved-from LLM may
 // only be destroyed or assigned to. Nothing is printed; notices() holds what a person should know
 // (which KV scales were found, which cache dtype a checkpoint asked for).
 #pragma once
@@ -38,8 +38,11 @@ struct LLMOptions {
   std::int64_t kv_cache_memory_bytes = 0;    // 0 = what max_model_len needs for one sequence, at least
   int max_num_seqs = 32;                     // sequences in one step
   int max_num_batched_tokens = 512;          // tokens in one step; longer prompts go in chunks
-  int threads = 0;                           // 0 = physical cores
-  std::string isa = {};                      // forces a kernel table; empty = OCTET_ISA, then the fastest
+  // The weights: lazy maps the files; eager copies them into memory on huge pages, which are read faster; auto
+  // copies where the system grants such pages and the weights fit into half of the memory that is available.
+  std::string safetensors_load_strategy = "auto";
+  int threads = 0;       // 0 = physical cores
+  std::string isa = {};  // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
 
 // A prompt as text or as token ids (ids win where both are given).

@@ -49,8 +49,9 @@ void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult&
   out << options.model << ", " << result.isa << ", " << result.threads << " threads; prefill of "
       << options.prefill_tokens << " and decode of " << options.decode_tokens << " tokens, median (range) of "
       << options.runs << " runs\n"
-      << line("memory is read at %.1f GB/s; one decoded token reads %.1f MB of weights, and the cache\n\n",
-              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6)
+      << line("memory is read at %.1f GB/s; one decoded token reads %.1f MB of %s weights, and the cache\n\n",
+              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
+              result.load_strategy == "eager" ? "copied" : "mapped")
       << line("%-*s %9s %7s  %-26s %-24s %s\n", name_width(flags), "kv cache", "B/token", "depth",
               "prefill tokens/s", "decode tokens/s", "decode GB/s (of read)")
       << std::flush;
@@ -87,6 +88,7 @@ void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& r
                     {"decode_bytes_per_second", row.decode_bandwidth}});
   const Json document = {{"model", flags.options.model},
                          {"isa", result.isa},
+                         {"load_strategy", result.load_strategy},
                          {"threads", result.threads},
                          {"prefill_tokens", flags.options.prefill_tokens},
                          {"decode_tokens", flags.options.decode_tokens},
@@ -135,6 +137,10 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
                   "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+  app->add_option(
+         "--safetensors-load-strategy", options.safetensors_load_strategy,
+         "Weights: lazy = mapped, eager = copied to huge pages (faster), auto = eager where memory allows")
+      ->check(CLI::IsMember({"auto", "lazy", "eager"}));
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

@@ -68,6 +68,10 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
                  "Tokens in a block of the cache: 8, 16, 32, 64 or 128");
   app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
                  "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [chosen]");
+  app.add_option(
+         "--safetensors-load-strategy", flags.options.safetensors_load_strategy,
+         "Weights: lazy = mapped, eager = copied to huge pages (faster), auto = eager where memory allows")
+      ->check(CLI::IsMember({"auto", "lazy", "eager"}));
   app.add_option("--threads", flags.options.threads, "Threads [the physical cores]");
   app.add_option("--isa", flags.options.isa,
                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

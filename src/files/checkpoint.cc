@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/huge_memory.h"
 #include "files/mapped_file.h"
 #include "files/printable.h"
 #include "files/safetensors.h"
@@ -64,6 +65,7 @@ struct Checkpoint::Impl {
   JsonValue config;
   std::optional<JsonValue> generation_config;
   std::vector<MappedFile> mappings;
+  std::vector<HugeMemory> memories;                  // in place of mappings
   std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that stand misaligned in their file
   std::vector<TensorView> tensors;
 
@@ -182,6 +184,28 @@ const TensorView& Checkpoint::at(std::string_view name) const {
               "tensor " + printable(name) + " is missing" +
                   (nearest ? "; the nearest name is " + printable(nearest->name) : ""),
               impl_->directory);
+}
+
+bool Checkpoint::copy_to_memory(ThreadPool& pool) {
+  constexpr std::size_t kPiece = std::size_t{4} << 20;
+  while (!impl_->mappings.empty()) {
+    const MappedFile& file = impl_->mappings.back();
+    const std::span<const std::byte> bytes = file.bytes();
+    HugeMemory memory(bytes.size());
+    if (memory.data() == nullptr) return false;
+    pool.run((bytes.size() + kPiece - 1) / kPiece, [&](std::size_t piece, int) {
+      const std::size_t begin = piece * kPiece;
+      const std::size_t end = std::min(begin + kPiece, bytes.size());
+      std::memcpy(memory.data() + begin, bytes.data() + begin, end - begin);
+      file.give_back(begin, end);  // or the weights would count twice
+    });
+    for (TensorView& tensor : impl_->tensors)
+      if (tensor.data.data() >= bytes.data() && tensor.data.data() < bytes.data() + bytes.size())
+        tensor.data = {memory.data() + (tensor.data.data() - bytes.data()), tensor.data.size()};
+    impl_->memories.push_back(std::move(memory));
+    impl_->mappings.pop_back();
+  }
+  return true;
 }
 
 std::int64_t Checkpoint::weight_bytes() const {

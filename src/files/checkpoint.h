@@ -1,8 +1,8 @@
 // Checkpoint: a Hugging Face model directory, opened: its config and its tensors, mapped read-only.
 //
 // Tensor bytes are views into the mappings and live as long as the Checkpoint. Opening checks every
-// header completely (see docs/safetensors.md); tensor bytes are read only when somebody looks at them.
-// Thread-safe after opening.
+// header completely (see docs/safetensors.md); tensor bytes are read only when somebody looks at them, unless
+// copy_to_memory() brings all of them in. Thread-safe after that.
 // Source: the safetensors format description (huggingface/safetensors 0.8), transformers' sharded index.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "files/json_value.h"
 
 namespace octet::files {
@@ -76,6 +77,12 @@ class Checkpoint {
   const TensorView& at(std::string_view name) const;
 
   std::int64_t weight_bytes() const;  // of all tensors
+
+  // Copies every file into memory on huge pages and drops its mapping, so that whoever reads all weights again
+  // and again does not walk 4 KiB pages. Changes where the tensors' data stands: call it before looking.
+  // Where the system refuses the memory, files stay mapped and the result is false.
+  bool copy_to_memory(ThreadPool& pool);
+
  private:
   struct Impl;
   explicit Checkpoint(std::unique_ptr<Impl> impl);

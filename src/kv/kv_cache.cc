@@ -1,7 +1,5 @@
 #include "kv/kv_cache.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -12,8 +10,6 @@
 namespace octet::kv {
 
 namespace {
-
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 void check_count(const std::string& what, int expected, std::size_t found) {
   if (found == static_cast<std::size_t>(expected)) return;
@@ -45,15 +41,6 @@ KvScales scales_in_use(const KvLayout& layout, KvScales scales) {
   return scales;
 }
 
-// Anonymous memory, aligned to huge pages; null where the system refuses. Pages come when first written.
-std::byte* map_memory(std::size_t bytes) {
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  madvise(memory, bytes, MADV_HUGEPAGE);  // advice: a system without huge pages says no, and that is fine
-  return static_cast<std::byte*>(memory);
-}
-
 }  // namespace
 
 KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
@@ -61,19 +48,14 @@ KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
       scales_((check_scales(layout_, scales), scales_in_use(layout_, std::move(scales)))),
       pool_(num_blocks) {
   const auto total = checked_mul<std::int64_t>(layout_.bytes_per_block(), num_blocks);
-  const auto mapped = total ? checked_add<std::int64_t>(*total, kHugePage) : std::nullopt;
-  if (mapped) {
-    mapped_bytes_ = static_cast<std::size_t>(*mapped);
-    memory_ = map_memory(mapped_bytes_);
-  }
-  if (memory_ == nullptr)
+  if (total) memory_ = HugeMemory(static_cast<std::size_t>(*total));
+  if (memory_.data() == nullptr)
     throw Error(ErrorCode::out_of_memory,
                 "cannot reserve " + std::to_string(num_blocks) + " blocks of " +
                     std::to_string(layout_.bytes_per_block()) + " bytes",
                 "KV cache");
 
-  const auto misalignment = reinterpret_cast<std::uintptr_t>(memory_) % kHugePage;
-  std::byte* cursor = memory_ + (misalignment == 0 ? 0 : kHugePage - misalignment);
+  std::byte* cursor = memory_.data();
   for (int layer = 0; layer < layout_.num_layers(); ++layer) {
     const auto index = static_cast<std::size_t>(layer);
     kernels::KvView view;
@@ -91,10 +73,6 @@ KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
     view.k_tile = kernels::k_tile_slots(layout_.block_size);
     views_.push_back(view);
   }
-}
-
-KvCache::~KvCache() {
-  if (memory_ != nullptr) munmap(memory_, mapped_bytes_);
 }
 
 void KvCache::set_scales(int layer, LayerScales scales) {

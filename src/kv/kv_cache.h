@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/huge_memory.h"
 #include "kernels/kv_view.h"
 #include "kv/block_pool.h"
 #include "kv/kv_layout.h"
@@ -19,7 +20,6 @@ class KvCache {
   // the dtypes that take them (takes_scale): keys and values of any other dtype are stored as they are.
   // Throws Error{out_of_memory} naming the bytes; invalid_argument where scales do not fit the layout.
   KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales);
-  ~KvCache();
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
 
@@ -37,8 +37,7 @@ class KvCache {
   KvLayout layout_;
   KvScales scales_;
   BlockPool pool_;
-  std::byte* memory_ = nullptr;
-  std::size_t mapped_bytes_ = 0;
+  HugeMemory memory_;
   std::vector<kernels::KvView> views_;
 };
 

@@ -138,7 +138,8 @@ BenchRow measure_depth(SingleSequence& sequence, const kv::KvLayout& layout, con
 
 BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_row) {
   check_options(options);
-  llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens);
+  llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens,
+                                            options.safetensors_load_strategy);
   const model::ModelConfig& config = loaded.model->config();
   const int deepest = *std::max_element(options.depths.begin(), options.depths.end());
   const int most_tokens = deepest + std::max({options.prefill_tokens, options.decode_tokens, 1});
@@ -157,6 +158,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
   result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings);
+  result.load_strategy = loaded.copied ? "eager" : "lazy";
   result.read_bandwidth = measure_read_bandwidth(result.threads);
   if (on_row && !on_row(result)) return result;
   for (std::size_t i = 0; i < choices.size(); ++i) {

@@ -167,7 +167,14 @@ void check_machine_holds(std::int64_t memory_bytes) {
 
 }  // namespace
 
-std::int64_t available_memory_bytes() { return read_meminfo("MemAvailable:"); }
+std::int64_t available_memory_bytes() {
+  const std::int64_t machine = read_meminfo("MemAvailable:");
+  // A container may have less, though what it sees of /proc is the machine's.
+  std::int64_t most = 0, used = 0;
+  std::ifstream("/sys/fs/cgroup/memory.max") >> most;  // "max" where there is no limit, which leaves 0
+  std::ifstream("/sys/fs/cgroup/memory.current") >> used;
+  return most > used ? std::min(machine, most - used) : machine;
+}
 
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report, bool calculated) {

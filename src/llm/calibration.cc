@@ -138,7 +138,7 @@ class Calibration {
   explicit Calibration(const CalibrationOptions& options)
       : options_(options),
         observer_options_(observer_options(options)),
-        loaded_(llm::load_model(options.model, options.isa, options.threads, kStepTokens)),
+        loaded_(llm::load_model(options.model, options.isa, options.threads, kStepTokens, "lazy")),
         config_(loaded_.model->config()),
         max_tokens_(choose_seq_length(options, config_.max_position_embeddings)),
         observer_(calibrate::make_observer(observer_options_, config_)) {
@@ -301,7 +301,8 @@ CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
   require_no_samples(options);
   const kv::ScaleStrategy strategy = parse_strategy(options.strategy);
   const calibrate::Targets targets = parse_targets(options.targets);
-  const llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kStepTokens);
+  const llm::LoadedModel loaded =
+      llm::load_model(options.model, options.isa, options.threads, kStepTokens, "lazy");
   calibrate::CheckpointOutput output = choose_output(options, *loaded.checkpoint);
   output.provenance.observer = "static_minmax";  // the nearest name that readers know: the largest magnitude
 

@@ -1,5 +1,7 @@
 #include "llm/engine_setup.h"
 
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -44,6 +46,21 @@ int choose_max_model_len(const std::optional<int>& asked, const model::ModelConf
   return *asked;
 }
 
+void check_load_strategy(const std::string& strategy) {
+  if (strategy == "auto" || strategy == "lazy" || strategy == "eager") return;
+  throw Error(ErrorCode::invalid_argument, "expected auto, lazy or eager, found '" + strategy + "'",
+              "safetensors_load_strategy");
+}
+
+// Weights on huge pages are read up to a quarter faster than mapped files, whose pages are small. But a copy
+// must not push the files, which other processes may map, or the cache out of memory.
+bool copying_pays(std::int64_t weight_bytes) {
+  std::ifstream setting("/sys/kernel/mm/transparent_hugepage/enabled");
+  const std::string modes{std::istreambuf_iterator<char>(setting), {}};
+  const bool granted = modes.find("[always]") != modes.npos || modes.find("[madvise]") != modes.npos;
+  return granted && weight_bytes <= available_memory_bytes() / 2;
+}
+
 // The observer that sets the scales from the first prompt, and counts what they cannot represent.
 void watch_scales(const ScaleCalculation& calculation, model::Model& model, EngineSetup& setup) {
   setup.awaits_first_prompt = calculation.source == ScaleCalculation::Source::prompt;
@@ -55,12 +72,16 @@ void watch_scales(const ScaleCalculation& calculation, model::Model& model, Engi
 }  // namespace
 
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
-                       int max_batched_tokens) {
+                       int max_batched_tokens, const std::string& load_strategy) {
   require_range(threads, 0, kMostThreads, "threads");
+  check_load_strategy(load_strategy);
   LoadedModel loaded;
   loaded.table = &choose_kernels(isa);
-  loaded.checkpoint = std::make_shared<const files::Checkpoint>(files::Checkpoint::open(directory));
+  auto checkpoint = std::make_shared<files::Checkpoint>(files::Checkpoint::open(directory));
   loaded.threads = std::make_unique<ThreadPool>(threads);
+  if (load_strategy == "eager" || (load_strategy == "auto" && copying_pays(checkpoint->weight_bytes())))
+    loaded.copied = checkpoint->copy_to_memory(*loaded.threads);
+  loaded.checkpoint = std::move(checkpoint);
   loaded.model =
       std::make_unique<model::Model>(loaded.checkpoint, *loaded.table, *loaded.threads, max_batched_tokens);
   return loaded;
@@ -70,7 +91,8 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   check_options(options);
   const ScaleCalculation calculation =
       read_scale_calculation(options.calculate_kv_scales, options.kv_scale_strategy);
-  LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens);
+  LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens,
+                                  options.safetensors_load_strategy);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();
   text::Tokenizer tokenizer = text::Tokenizer::load(options.model);

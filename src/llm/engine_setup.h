@@ -29,11 +29,13 @@ struct LoadedModel {
   const kernels::KernelTable* table = nullptr;
   std::unique_ptr<ThreadPool> threads;
   std::unique_ptr<model::Model> model;
+  bool copied = false;  // the weights stand in memory of this process, not in mappings of the files
 };
 
-// Opens `directory` and builds the model. Throws Error as LLM's constructor does.
+// Opens `directory` and builds the model; `load_strategy` as LLMOptions::safetensors_load_strategy.
+// Throws Error as LLM's constructor does.
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
-                       int max_batched_tokens);
+                       int max_batched_tokens, const std::string& load_strategy);
 
 // What LLM::Impl holds.
 struct EngineSetup {

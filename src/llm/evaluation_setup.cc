@@ -65,7 +65,7 @@ void require_same_model(const model::ModelConfig& first, const model::ModelConfi
 void load_directory(EvaluationSetup& setup, const EvaluationOptions& options, const std::string& directory) {
   for (const auto& [loaded, model] : setup.models)
     if (loaded == directory) return;
-  LoadedModel loaded = load_model(directory, options.isa, options.threads, evaluate::kMostStepTokens);
+  LoadedModel loaded = load_model(directory, options.isa, options.threads, evaluate::kMostStepTokens, "auto");
   if (!setup.models.empty())
     require_same_model(setup.models.front().second.model->config(), loaded.model->config(), directory);
   setup.models.emplace_back(directory, std::move(loaded));

@@ -1,16 +1,15 @@
 // The yardstick for decoding: how fast this machine's memory can be read at all.
 #include <immintrin.h>
 #include <octet/bench.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "base/error.h"
+#include "base/huge_memory.h"
 #include "base/thread_pool.h"
 
 namespace octet {
@@ -46,29 +45,23 @@ std::uint64_t sum_sse2(const std::byte* data, std::size_t bytes) {
   return lanes[0] + lanes[1];
 }
 
-struct Unmap {
-  void operator()(std::byte* memory) const { munmap(memory, kBufferBytes); }
-};
-
-std::unique_ptr<std::byte, Unmap> map_buffer() {
-  void* memory =
-      mmap(nullptr, kBufferBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED)
+HugeMemory map_buffer() {
+  HugeMemory memory(kBufferBytes);
+  if (memory.data() == nullptr)
     throw Error(ErrorCode::out_of_memory, "cannot map " + std::to_string(kBufferBytes) + " bytes",
                 "read bandwidth");
-  madvise(memory, kBufferBytes, MADV_HUGEPAGE);  // as the cache does; harmless where it is not granted
-  return std::unique_ptr<std::byte, Unmap>(static_cast<std::byte*>(memory));
+  return memory;
 }
 
 }  // namespace
 
 double measure_read_bandwidth(int threads) {
   ThreadPool pool(threads);
-  const auto buffer = map_buffer();
+  const HugeMemory buffer = map_buffer();
   constexpr std::size_t kPieces = kBufferBytes / kPieceBytes;
   // Written first: pages that were never written are all the same page of zeros, which stays in the cache.
   pool.run(kPieces, [&](std::size_t piece, int) {
-    std::byte* begin = buffer.get() + piece * kPieceBytes;
+    std::byte* begin = buffer.data() + piece * kPieceBytes;
     std::fill(begin, begin + kPieceBytes, static_cast<std::byte>(piece | 1));
   });
   const bool wide = __builtin_cpu_supports("avx2");
@@ -77,7 +70,7 @@ double measure_read_bandwidth(int threads) {
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto begin = std::chrono::steady_clock::now();
     pool.run(kPieces, [&](std::size_t piece, int) {
-      const std::byte* data = buffer.get() + piece * kPieceBytes;
+      const std::byte* data = buffer.data() + piece * kPieceBytes;
       total += wide ? sum_avx2(data, kPieceBytes) : sum_sse2(data, kPieceBytes);
     });
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -1,5 +1,6 @@
 #include "files/checkpoint.h"
 
+#include <filesystem>
 #include <string>
 
 #include "files/expect_error.h"
@@ -49,6 +50,21 @@ TEST(Checkpoint, OpensShardsAndKeepsThemMappedWhenMoved) {
   Checkpoint opened = Checkpoint::open(folder.path());
   const Checkpoint checkpoint = std::move(opened);
   EXPECT_FALSE(checkpoint.generation_config());
+  EXPECT_EQ(checkpoint.at("a").to_floats(), std::vector<float>{1});
+  EXPECT_EQ(checkpoint.at("b").to_floats(), std::vector<float>{2});
+  EXPECT_EQ(checkpoint.at("b").file, folder.file("s2.safetensors"));
+}
+
+TEST(Checkpoint, CopiedToMemoryNeedsItsFilesNoMore) {
+  const TempFolder folder;
+  write_sharded(folder, R"({"a":"s1.safetensors","b":"s2.safetensors"})");
+  Checkpoint checkpoint = Checkpoint::open(folder.path());
+  const std::byte* mapped = checkpoint.at("a").data.data();
+  ThreadPool pool(2);
+  ASSERT_TRUE(checkpoint.copy_to_memory(pool));
+  EXPECT_NE(checkpoint.at("a").data.data(), mapped);
+  std::filesystem::resize_file(folder.file("s1.safetensors"), 0);  // a mapping would now end in SIGBUS
+  std::filesystem::resize_file(folder.file("s2.safetensors"), 0);
   EXPECT_EQ(checkpoint.at("a").to_floats(), std::vector<float>{1});
   EXPECT_EQ(checkpoint.at("b").to_floats(), std::vector<float>{2});
   EXPECT_EQ(checkpoint.at("b").file, folder.file("s2.safetensors"));

@@ -289,6 +289,7 @@ TEST(Llm, RefusesBadOptionsByName) {
   EXPECT_EQ(refused({.kv_cache_memory_bytes = -5}), "kv_cache_memory_bytes");
   EXPECT_EQ(refused({.max_num_seqs = 0}), "max_num_seqs");
   EXPECT_EQ(refused({.max_num_batched_tokens = 3}), "max_num_batched_tokens");
+  EXPECT_EQ(refused({.safetensors_load_strategy = "prefetch"}), "safetensors_load_strategy");
   EXPECT_EQ(refused({.threads = -1}), "threads");
   EXPECT_EQ(refused({.threads = 1 << 20}), "threads");
   EXPECT_EQ(refused({.isa = "mmx"}), "isa");
@@ -308,6 +309,12 @@ TEST(Llm, ACheckpointWithoutChatTemplateStillGenerates) {
   const Error error = error_of([&] { llm.chat({{"user", "a"}}); });
   EXPECT_EQ(error.code(), ErrorCode::not_found);
   EXPECT_NE(error.message().find("chat template"), std::string::npos);
+}
+
+TEST(Llm, MappedAndCopiedWeightsAnswerTheSame) {
+  TinyLlm lazy({.safetensors_load_strategy = "lazy"}), eager({.safetensors_load_strategy = "eager"});
+  EXPECT_EQ(only(lazy.llm.generate("hello", storm(20))).token_ids,
+            only(eager.llm.generate("hello", storm(20))).token_ids);
 }
 
 TEST(Llm, StatsDescribeTheCache) {
