@@ -13,6 +13,7 @@
 
 #include "apps/cache_flags.h"
 #include "apps/commands.h"
+#include "apps/config_flag.h"
 #include "apps/interruption.h"
 
 namespace octet::apps {
@@ -145,6 +146,7 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
   app->add_flag("--json", flags->json, "As one JSON object");
+  add_config_flag(*app);
   return {app, [flags] { return bench(*flags); }};
 }
 

@@ -14,6 +14,7 @@
 #include "apps/answers.h"
 #include "apps/cache_flags.h"
 #include "apps/commands.h"
+#include "apps/config_flag.h"
 #include "apps/interruption.h"
 #include "apps/prompts.h"
 #include "apps/seed_flag.h"
@@ -203,6 +204,7 @@ Command add_generate_command(CLI::App& program) {
   add_model_flags(*app, *flags);
   add_prompt_flags(*app, *flags);
   add_sampling_flags(*app, *flags);
+  add_config_flag(*app, {"prompt", "prompt-file", "prompt-token-ids"});
   return {app, [app, flags] { return generate(*app, *flags); }};
 }
 

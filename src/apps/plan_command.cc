@@ -70,24 +70,34 @@ std::string plan_json(const CachePlan& plan) {
   return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-// The arguments as YAML for vllm serve --config, where a list is a flag with several values. Flags that vLLM
-// does not know stand there as octet's, with a line that says so.
+// ["2","10"] of "2,10": vLLM's flag takes text.
+std::string yaml_list(const std::string& commas) {
+  nlohmann::json items = nlohmann::json::array();
+  for (std::size_t begin = 0; begin <= commas.size();) {
+    const std::size_t comma = std::min(commas.find(',', begin), commas.size());
+    items.push_back(commas.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return items.dump();
+}
+
+// The arguments as YAML that octet generate --config reads, and vllm serve --config where vLLM has such a
+// cache: both take the same flags then, and a list for a flag with several values.
 std::string plan_yaml(const CachePlan& plan) {
-  const bool for_vllm = !plan.vllm_arguments.empty();
-  const std::vector<std::string>& arguments = for_vllm ? plan.vllm_arguments : plan.octet_arguments;
   std::string yaml = "# octet plan: " + plan.chosen.dtype + ", mean KL " + std::to_string(plan.chosen.mean_kl) +
                      " nats to a 16-bit cache, " + std::to_string(plan.chosen.bytes_per_token) +
-                     " bytes a token\n# octet generate " + joined(plan.octet_arguments) + "\n";
-  yaml += for_vllm ? "# vllm serve --config THIS_FILE\n" : "# not for vLLM: " + plan.vllm_note + "\n";
+                     " bytes a token\n# octet generate --config THIS_FILE --prompt ...\n";
+  yaml += plan.vllm_arguments.empty() ? "# not for vLLM: " + plan.vllm_note + "\n"
+                                      : "# vllm serve --config THIS_FILE\n";
+  const std::vector<std::string>& arguments = plan.octet_arguments;
   yaml += "model: " + nlohmann::json(arguments.front()).dump() + "\n";
   for (std::size_t i = 1; i < arguments.size();) {
-    const std::string& flag = arguments[i++];
-    std::vector<std::string> values;
-    while (i < arguments.size() && !arguments[i].starts_with("--")) values.push_back(arguments[i++]);
-    yaml += flag.substr(2) + ": ";
-    const bool is_list = flag == "--kv-cache-dtype-skip-layers" && for_vllm;
-    yaml += is_list ? nlohmann::json(values).dump() : joined(values);
-    yaml += "\n";
+    std::string flag = arguments[i++].substr(2);
+    const std::size_t equals = flag.find('=');
+    std::string value = equals == std::string::npos ? arguments[i++] : flag.substr(equals + 1);
+    flag.resize(std::min(equals, flag.size()));
+    if (flag == "kv-cache-dtype-skip-layers") value = yaml_list(value);
+    yaml += flag + ": " + value + "\n";
   }
   return yaml;
 }
@@ -176,6 +186,7 @@ Command add_plan_command(CLI::App& program) {
       "book.txt\n"
       "  octet plan MODEL --kv-budget 2G --target-tokens 65536 --text book.txt \\\n"
       "      --configs fp8,CALIBRATED_DIR --output plan.yaml\n"
+      "  octet generate --config plan.yaml --prompt 'Why?'\n"
       "  vllm serve --config plan.yaml");
   const auto flags = std::make_shared<PlanFlags>();
   CachePlanOptions& options = flags->options;
@@ -196,8 +207,9 @@ Command add_plan_command(CLI::App& program) {
                   "Tokens that the model reads at a time [2048, or max_position_embeddings]");
   app->add_option("--max-tokens", options.max_tokens, "Of the text, for the candidates, 0 = all [4096]");
   app->add_option("--layer-tokens", options.layer_tokens, "Of the text, for each layer [1024]");
-  app->add_option("--output", flags->output,
-                  "Also write the plan to this file, as YAML for vllm serve --config");
+  app->add_option(
+      "--output", flags->output,
+      "Also write the plan to this file, as YAML for octet generate --config and vllm serve --config");
   app->add_flag("--json", flags->json, "As one JSON object");
   app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [16]");
   app->add_option("--threads", options.threads, "Threads [the physical cores]");

@@ -24,15 +24,15 @@ std::string read_all(std::istream& stream, const std::string& name) {
 
 }  // namespace
 
+std::string read_file(const std::string& path) {
+  if (path == "-") return read_all(std::cin, "standard input");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(ErrorCode::not_found, "cannot open the file", path);
+  return read_all(file, path);
+}
+
 std::string read_prompt_file(const std::string& path) {
-  std::string prompt;
-  if (path == "-") {
-    prompt = read_all(std::cin, "standard input");
-  } else {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) throw Error(ErrorCode::not_found, "cannot open the file", path);
-    prompt = read_all(file, path);
-  }
+  std::string prompt = read_file(path);
   if (prompt.ends_with('\n')) prompt.pop_back();
   return prompt;
 }

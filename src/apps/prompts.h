@@ -10,7 +10,10 @@
 
 namespace octet::apps {
 
-// The whole of a file, or of standard input for "-". A newline at the very end is left out: editors add it,
+// The whole of a file, or of standard input for "-". Throws Error{not_found, io}.
+std::string read_file(const std::string& path);
+
+// The same. A newline at the very end is left out: editors add it,
 // and a model continues differently after it. Throws Error{not_found, io}.
 std::string read_prompt_file(const std::string& path);
 

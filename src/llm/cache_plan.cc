@@ -258,10 +258,8 @@ class Planner {
       plan_.vllm_note = "vLLM has no " + cache.kv_cache_dtype + "; --configs chooses among those that it has";
       return;
     }
-    // vLLM has no float16 among the dtypes of its caches: auto is the model's.
-    const bool wide = cache.kv_cache_dtype == "float16" || cache.kv_cache_dtype == "bfloat16";
     plan_.vllm_arguments = {config.directory};
-    add(plan_.vllm_arguments, "--kv-cache-dtype", wide ? "auto" : cache.kv_cache_dtype);
+    add(plan_.vllm_arguments, "--kv-cache-dtype", cache.kv_cache_dtype);
     if (!skipped.empty()) {
       plan_.vllm_arguments.push_back("--kv-cache-dtype-skip-layers");
       for (std::size_t begin = 0; begin <= skipped.size();) {

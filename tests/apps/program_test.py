@@ -129,6 +129,69 @@ class UsageTest(ProgramTest):
         self.assert_error(got, 2, "OCTET_ISA", "reference")
 
 
+class ConfigTest(ProgramTest):
+    """--config: flags from a file."""
+
+    def config(self, text):
+        return self.path("flags.yaml", text.encode())
+
+    def generate(self, text, *arguments):
+        return octet("generate", "--config", self.config(text), "--prompt", "a", "--json", *arguments)
+
+    def test_the_command_line_wins(self):
+        flags = (f"model: {self.model}\nkv_cache_dtype: fp8\nkv-cache-dtype-skip-layers: [1]\ntemperature: 0\n"
+                 "max-tokens: 3\nignore-eos: true\nstop: ['zz', 'y y']\n# a comment\nchat: false\n")
+        got = self.generate(flags)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        answer = json.loads(got.stdout)
+        self.assertEqual(answer["kv_cache"]["dtype"], "fp8_e4m3 (1 layer), float32 (1 layer)")
+        self.assertEqual(len(answer["token_ids"]), 3)
+        got = self.generate(flags, "--kv-cache-dtype", "fp8_e5m2", "--max-tokens", "5", "--kv-cache-dtype-skip-layers", "0,1")
+        answer = json.loads(got.stdout)
+        self.assertEqual(answer["kv_cache"]["dtype"], "float32")
+        self.assertEqual(len(answer["token_ids"]), 5)
+
+    def test_flags_of_other_programs_are_named_in_one_notice(self):
+        got = self.generate(f"model: {self.model}\nport: 8000\nmax-tokens: 3\ncompilation_config: {{level: 3}}\n")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        notices = [line for line in got.stderr.decode().splitlines() if "flags.yaml" in line]
+        self.assertEqual(len(notices), 1, got.stderr)
+        self.assertTrue(notices[0].endswith("octet generate has no such flags: port, compilation-config"), notices)
+
+    def test_bench_takes_its_own(self):
+        file = self.config(f"model: {self.model}\nkv-cache-dtype: fp8_e4m3\nmax-model-len: 64\n")
+        got = octet("bench", "--config", file, "--depth", "0", "--prefill", "8", "--decode", "2", "--runs", "1", "--json")
+        self.assertEqual(json.loads(got.stdout)["rows"][0]["dtype"], "fp8_e4m3", got.stderr)
+        self.assertIn(b"max-model-len", got.stderr)
+
+    def test_errors_name_the_file_and_the_key(self):
+        model = f"model: {self.model}\n"
+        for text, status, *parts in [
+            (model + "kv-cache-dtype: int8\n", 2, "line 2", "kv-cache-dtype", "int8"),
+            (model + "kv-cache-dtyp: fp8\n", 2, "line 2", "kv-cache-dtype"),
+            (model + "max-tokens: many\n", 2, "line 2", "max-tokens", "many"),
+            (model + "max-tokens: [1, 2]\n", 2, "line 2", "max-tokens"),
+            (model + "max-tokens:\n", 2, "line 2", "max-tokens"),
+            (model + "max-tokens: {a: 1}\n", 2, "line 2", "max-tokens"),
+            (model + "ignore-eos: 7 times\n", 2, "line 2", "ignore-eos"),
+            (model + "prompt: hello\n", 2, "line 2", "prompt", "command line"),
+            (model + "help: true\n", 2, "line 2", "help"),
+            (model + "config: other.yaml\n", 2, "line 2", "config"),
+            (model + "max-tokens: 1\nmax_tokens: 2\n", 1, "line 3", "max-tokens", "line 2"),
+            ("temperature: 0\n", 2, "MODEL_DIR"),
+            ("- fp8\n", 1, "line 1", "mapping"),
+            (model + "---\na: 1\n", 1, "line 3", "one document"),
+            (model + "a: [1\n", 1, "not YAML"),
+            (model + "a: *b\n", 1, "not YAML", "line 2"),
+        ]:
+            with self.subTest(text=text):
+                got = self.generate(text)
+                self.assert_error(got, status, *parts)
+                if "MODEL_DIR" not in parts:
+                    self.assertIn("flags.yaml", got.stderr.decode())
+        self.assert_error(octet("generate", "--config", self.scratch.name + "/none.yaml"), 1, "none.yaml")
+
+
 class FailureTest(ProgramTest):
     def test_missing_files(self):
         nowhere = self.scratch.name + "/nowhere"
@@ -491,6 +554,9 @@ class EvalTest(ProgramTest):
                                  f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240", "max-model-len: 32"])
         answer = octet("generate", *plan["octet_arguments"], "--prompt", "a", *GREEDY, "--json")
         self.assertEqual(json.loads(answer.stdout)["kv_cache"]["bytes_per_token"], 320, answer.stderr)
+        from_file = octet("generate", "--config", output, "--prompt", "a", *GREEDY, "--json")
+        self.assertEqual(json.loads(from_file.stdout)["text"], json.loads(answer.stdout)["text"], from_file.stderr)
+        self.assertEqual(json.loads(from_file.stdout)["kv_cache"], json.loads(answer.stdout)["kv_cache"])
         for flags, status, part in [(["--target-tokens", "32", "--kv-budget", "1k"], 1, "128 bytes a token"),
                                     ([], 2, "kv_budget"), (["--kv-budget", "x"], 2, "--kv-budget")]:
             with self.subTest(flags=flags):

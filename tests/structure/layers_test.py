@@ -18,6 +18,7 @@ THIRD_PARTY = {
     "CLI/": {"apps"},
     "pcre2.h": {"text"},
     "utf8proc.h": {"text"},
+    "yaml.h": {"apps"},
     "httplib.h": {"server"},
     "fmt/": None,  # any room
 }
