@@ -2,7 +2,6 @@
 #include <octet/calibration.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include "calibrate/checkpoint_writer.h"
 #include "calibrate/sample_runner.h"
 #include "calibrate/scale_observer.h"
+#include "llm/calibration_options.h"
 #include "llm/dataset.h"
 #include "llm/engine_setup.h"
 #include "llm/sample_encoder.h"
@@ -27,71 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kStepTokens = 512;         // of one forward step
-constexpr int kDefaultSeqLength = 2048;  // max_seq_length
-constexpr double kSaveSeconds = 60;      // between two states
-
-[[noreturn]] void refuse(const char* option, const std::string& expected, const std::string& found) {
-  throw Error(ErrorCode::invalid_argument, "expected " + expected + ", found " + found, option);
-}
-
-kv::ScaleStrategy parse_strategy(const std::string& name) {
-  if (name == "tensor") return kv::ScaleStrategy::tensor;
-  if (name == "attn_head") return kv::ScaleStrategy::attn_head;
-  refuse("strategy", "tensor or attn_head", "'" + name + "'");
-}
-
-calibrate::Targets parse_targets(const std::string& name) {
-  if (name != "kv" && name != "qkv") refuse("targets", "kv or qkv", "'" + name + "'");
-  return {.q = name == "qkv"};
-}
-
-std::string number_text(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
-calibrate::ObserverOptions observer_options(const CalibrationOptions& options) {
-  if (options.num_samples < 1) refuse("num_samples", "1 or more", std::to_string(options.num_samples));
-  if (!(options.percentile > 0 && options.percentile <= 100))
-    refuse("percentile", "a number above 0 and at most 100", number_text(options.percentile));
-  if (options.percentile != CalibrationOptions().percentile && options.observer != "percentile")
-    refuse("percentile", "the observer percentile, which alone uses it", "the observer " + options.observer);
-  if (options.dataset.empty()) refuse("dataset", "a file", "an empty string");
-  if (options.dataset == "none") refuse("dataset", "a file (none is for the method bound)", "none");
-  return {.kind = calibrate::parse_observer(options.observer),
-          .percentile = options.percentile,
-          .strategy = parse_strategy(options.strategy),
-          .targets = parse_targets(options.targets)};
-}
-
-int choose_seq_length(const CalibrationOptions& options, int most) {
-  if (!options.max_seq_length) return std::min(kDefaultSeqLength, most);
-  const int asked = *options.max_seq_length;
-  if (asked < 2 || asked > most)
-    refuse("max_seq_length", "2 to " + std::to_string(most) + ", the model's max_position_embeddings",
-           std::to_string(asked));
-  return asked;
-}
-
-// MODEL-kvattn-fp8-STRATEGY.
-std::string default_output(const CalibrationOptions& options) {
-  fs::path model = options.model;
-  if (!model.has_filename()) model = model.parent_path();
-  if (model.filename() == "." || model.filename() == "..") model = fs::weakly_canonical(model);
-  return model.string() + "-kvattn-fp8-" + options.strategy;
-}
-
-// Where the checkpoint goes, and that it may go there.
-calibrate::CheckpointOutput choose_output(const CalibrationOptions& options,
-                                          const files::Checkpoint& checkpoint) {
-  calibrate::CheckpointOutput output;
-  output.directory = options.output.empty() ? default_output(options) : options.output;
-  output.scales_only = options.scales_only;
-  output.replace = options.force;
-  calibrate::check_output(checkpoint, output);
-  return output;
-}
+constexpr int kStepTokens = 512;     // of one forward step
+constexpr double kSaveSeconds = 60;  // between two states
 
 // Without the separator that a path may end with.
 std::string without_trailing_slash(const fs::path& path) {
@@ -137,15 +74,15 @@ class Calibration {
  public:
   explicit Calibration(const CalibrationOptions& options)
       : options_(options),
-        observer_options_(observer_options(options)),
+        observer_options_(llm::read_observer_options(options)),
         loaded_(llm::load_model(options.model, options.isa, options.threads, kStepTokens, "lazy")),
         config_(loaded_.model->config()),
-        max_tokens_(choose_seq_length(options, config_.max_position_embeddings)),
+        max_tokens_(llm::choose_seq_length(options, config_.max_position_embeddings)),
         observer_(calibrate::make_observer(observer_options_, config_)) {
-    output_ = choose_output(options, *loaded_.checkpoint);
+    output_ = llm::choose_output(options, *loaded_.checkpoint);
     output_.provenance.observer = options.observer;
     if (observer_options_.kind == calibrate::ObserverKind::percentile)
-      output_.provenance.observer_kwargs = R"({"percentile":)" + number_text(options.percentile) + "}";
+      output_.provenance.observer_kwargs = R"({"percentile":)" + llm::number_text(options.percentile) + "}";
     result_.output = without_trailing_slash(output_.directory);
     state_path_ = result_.output + ".resume";
     result_.strategy = options.strategy;
@@ -260,10 +197,25 @@ class Calibration {
                                 " samples were skipped: less than two tokens");
     const kv::KvScales scales = calibrate::scales_from_ranges(observer_->ranges(), observer_options_.strategy,
                                                               observer_options_.targets);
-    calibrate::write_calibrated_checkpoint(*loaded_.checkpoint, config_, scales, output_);
-    std::error_code ignored;
-    fs::remove(state_path_, ignored);
+    write(scales);
     result_.layers = calibrated_layers(scales);
+  }
+
+  // What was seen is kept where the checkpoint cannot be written: a full disk must not cost a second run.
+  void write(const kv::KvScales& scales) {
+    std::error_code ignored;
+    try {
+      calibrate::write_calibrated_checkpoint(*loaded_.checkpoint, config_, scales, output_);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::io) throw;
+      try {
+        save();
+      } catch (const Error&) {
+        throw error;  // there is no room for the state either
+      }
+      throw Error(error.code(), error.message() + "; --resume goes on from " + state_path_, error.context());
+    }
+    fs::remove(state_path_, ignored);
   }
 
   const CalibrationOptions& options_;
@@ -280,30 +232,14 @@ class Calibration {
   CalibrationResult result_;
 };
 
-void require_no_samples(const CalibrationOptions& options) {
-  const CalibrationOptions defaults;
-  if (!options.dataset.empty() && options.dataset != "none")
-    refuse("dataset", "none, since the method bound looks at no samples", "'" + options.dataset + "'");
-  const auto unused = [](bool given, const char* option) {
-    if (given)
-      throw Error(ErrorCode::invalid_argument,
-                  "has no meaning with the method bound, which looks at no samples", option);
-  };
-  unused(options.observer != defaults.observer, "observer");
-  unused(options.percentile != defaults.percentile, "percentile");
-  unused(options.num_samples != defaults.num_samples, "num_samples");
-  unused(options.max_seq_length.has_value(), "max_seq_length");
-  unused(options.resume, "resume");
-}
-
 // The scales that no text can saturate.
 CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
-  require_no_samples(options);
-  const kv::ScaleStrategy strategy = parse_strategy(options.strategy);
-  const calibrate::Targets targets = parse_targets(options.targets);
+  llm::require_no_samples(options);
+  const kv::ScaleStrategy strategy = llm::parse_scale_strategy(options.strategy);
+  const calibrate::Targets targets = llm::parse_targets(options.targets);
   const llm::LoadedModel loaded =
       llm::load_model(options.model, options.isa, options.threads, kStepTokens, "lazy");
-  calibrate::CheckpointOutput output = choose_output(options, *loaded.checkpoint);
+  calibrate::CheckpointOutput output = llm::choose_output(options, *loaded.checkpoint);
   output.provenance.observer = "static_minmax";  // the nearest name that readers know: the largest magnitude
 
   CalibrationResult result;
@@ -325,9 +261,13 @@ CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
 }  // namespace
 
 CalibrationResult run_calibration(const CalibrationOptions& options, const CalibrationCallback& on_progress) {
-  if (options.model.empty()) refuse("model", "a checkpoint directory", "an empty string");
+  const auto refuse = [](const char* option, const std::string& message) {
+    throw Error(ErrorCode::invalid_argument, message, option);
+  };
+  if (options.model.empty()) refuse("model", "expected a checkpoint directory, found an empty string");
   if (options.method == "bound") return calibrate_from_weights(options);
-  if (options.method != "dataset") refuse("method", "dataset or bound", "'" + options.method + "'");
+  if (options.method != "dataset")
+    refuse("method", "expected dataset or bound, found '" + options.method + "'");
   return Calibration(options).run(on_progress);
 }
 

@@ -45,8 +45,10 @@ void refuse_other_formats(std::string_view bytes, const std::string& file) {
   const auto refuse = [&](const std::string& what) { throw Error(ErrorCode::unsupported, what, file); };
   if (bytes.starts_with("PAR1"))
     refuse(
-        "Parquet is not read here; convert it: python3 -c \"import pandas; "
-        "pandas.read_parquet('IN.parquet').to_json('OUT.jsonl', orient='records', lines=True)\"");
+        "Parquet is not read here; convert it with pyarrow: python3 -c \"import json, pyarrow.parquet as p; "
+        "[print(json.dumps(row, default=str)) for part in p.ParquetFile('IN.parquet').iter_batches() for row "
+        "in "
+        "part.to_pylist()]\" > OUT.jsonl");
   if (bytes.starts_with("\x1f\x8b")) refuse("is compressed; decompress it: gunzip FILE");
   if (bytes.starts_with("\x28\xb5\x2f\xfd")) refuse("is compressed; decompress it: unzstd FILE");
   const std::size_t first = bytes.find_first_not_of(" \t\r\n");

@@ -426,13 +426,21 @@ class CalibrateTest(ProgramTest):
                          ["config.json", "model-kv-scales.safetensors", "model.safetensors.index.json"])
         self.assertEqual(os.listdir(self.folder.name), ["out"])
 
-    def test_what_cannot_be_written_leaves_nothing(self):
-        def small_files():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))  # the tokenizer is larger
+    def test_what_cannot_be_written_leaves_only_what_was_seen(self):
+        def files_of(size):
+            return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
 
-        got = self.calibrate("--num-samples", "2", preexec_fn=small_files)
-        self.assert_error(got, 1, "tokenizer.json", "cannot write", "File too large")
+        got = self.calibrate("--num-samples", "2", **files_of(200))  # no room for the state either
+        self.assert_error(got, 1, "cannot write", "File too large")
         self.assertEqual(os.listdir(self.folder.name), [])
+        got = self.calibrate("--num-samples", "2", **files_of(3000))  # the tokenizer is larger
+        self.assert_error(got, 1, "tokenizer.json", "cannot write", "File too large", f"--resume goes on from {self.out}.resume")
+        self.assertEqual(os.listdir(self.folder.name), ["out.resume"])
+        got = self.calibrate("--num-samples", "2", "--resume", "--json")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertIn(b"goes on after 2 samples", got.stderr)
+        self.assertEqual(json.loads(got.stdout)["samples"], 2)
+        self.assertEqual(os.listdir(self.folder.name), ["out"])
 
     def test_bad_input(self):
         for name, content, status, parts in [
@@ -440,7 +448,7 @@ class CalibrateTest(ProgramTest):
             ("column.jsonl", b'{"text":"good"}\n{"body":"x"}\n', 1, ["column.jsonl: line 2", "body"]),
             ("broken.jsonl", b'{"text":"good"}\n{"text":\n', 1, ["broken.jsonl: line 2", "invalid JSON"]),
             ("short.jsonl", b'{"text":"a"}\n{"text":""}\n', 1, ["short.jsonl", "two tokens"]),
-            ("table.parquet", b"PAR1....PAR1", 1, ["Parquet", "to_json"]),
+            ("table.parquet", b"PAR1....PAR1", 1, ["Parquet", "pyarrow", "to_pylist"]),
             ("table.csv", b"a,b\n", 2, ["table.csv", ".jsonl"]),
         ]:
             with self.subTest(name=name):

@@ -94,7 +94,7 @@ TEST(Dataset, RefusesWhatIsNoDataset) {
   };
   expect_error(ErrorCode::invalid_file, {"e.jsonl", "empty"}, [&] { open("e.jsonl", ""); });
   expect_error(ErrorCode::invalid_file, {"e.txt", "empty"}, [&] { open("e.txt", "\n \n"); });
-  expect_error(ErrorCode::unsupported, {"Parquet", "to_json"}, [&] { open("d.parquet", "PAR1...."); });
+  expect_error(ErrorCode::unsupported, {"Parquet", "pyarrow"}, [&] { open("d.parquet", "PAR1...."); });
   expect_error(ErrorCode::unsupported, {"unzstd"}, [&] { open("d.jsonl", "\x28\xb5\x2f\xfd..."); });
   expect_error(ErrorCode::unsupported, {"gunzip"}, [&] { open("d.gz", "\x1f\x8b..."); });
   expect_error(ErrorCode::unsupported, {"jq -c"}, [&] { open("d.json", " [{\"text\":\"a\"}]"); });
