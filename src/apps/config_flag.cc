@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "apps/config_file.h"
+#include "apps/usage_error.h"
 
 namespace octet::apps {
 
@@ -84,7 +85,7 @@ class ConfigReader {
       for (const std::string& value : entry.values) option.add_result(value);
       if (option.count() > 0) option.run_callback();
     } catch (const CLI::ParseError& error) {
-      refuse(entry, error.what());
+      refuse(entry, value_error(app_, error));
     }
   }
 

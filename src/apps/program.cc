@@ -10,6 +10,7 @@
 #include <string>
 
 #include "apps/commands.h"
+#include "apps/usage_error.h"
 
 namespace octet::apps {
 
@@ -23,16 +24,6 @@ namespace {
 int report_error(const std::string& message, int status) {
   std::cerr << "octet: error: " << message << "\n";
   return status;
-}
-
-// The parser says only that a subcommand is required, whatever stands in its place.
-std::string usage_error(const CLI::App& program, const CLI::ParseError& error, int argc, char** argv) {
-  const std::string first = argc > 1 ? argv[1] : "";
-  if (first.empty() || first.front() == '-' || !program.get_subcommands().empty()) return error.what();
-  std::string names;
-  for (const CLI::App* command : program.get_subcommands({}))
-    names += (names.empty() ? "" : ", ") + command->get_name();
-  return "unknown command '" + first + "': expected one of " + names;
 }
 
 int run_program(int argc, char** argv) {

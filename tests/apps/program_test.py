@@ -114,6 +114,21 @@ class UsageTest(ProgramTest):
     def test_unknown_command_is_named(self):
         self.assert_error(octet("frobnicate", self.model), 2, "frobnicate", "generate", "plan")
 
+    def test_words_say_what_was_expected_and_found(self):
+        generate = ["generate", self.model, "--prompt", "a"]
+        for arguments, *parts in [
+            ([], "expected a command", "generate"), (["--bogus"], "unknown flag '--bogus'", "generate"),
+            (["-x", "generate"], "unknown flag '-x'"), (["generate", "--bogus"], "unknown flag '--bogus' of octet generate"),
+            ([*generate, "--bogus"], "unknown flag '--bogus' of octet generate"),
+            ([*generate, "--max-tokens", "99999999999"], "--max-tokens: expected -2147483648 to 2147483647, found '99999999999'"),
+            ([*generate, "--max-tokens", "x"], "--max-tokens: expected a whole number, found 'x'"),
+            ([*generate, "--top-k", "9" * 30], "--top-k: the number is too large"),
+            ([*generate, "--temperature", "hot"], "--temperature: expected a number, found 'hot'"),
+            (["bench", self.model, "--depth", "0,99999999999"], "--depth: expected", "found '99999999999'"),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.assert_error(octet(*arguments), 2, *parts)
+
     def test_prompt_too_long_names_both_numbers(self):
         got = octet("generate", self.model, "--prompt", "q" * 40, "--max-model-len", "32")
         self.assert_error(got, 2, "40", "32")
