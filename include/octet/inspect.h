@@ -1,7 +1,7 @@
 // What a checkpoint is, without loading it for generation: shapes, dtypes, KV scales, costs of a cache.
 //
-// Reads the headers, the configs, the tokenizer and the few bytes of the scale tensors; weights are not
-// touched. Results are plain values. Thread-safe.
+// Reads the headers, the configs, the tokenizer and the few bytes of the scale tensors and norms; matrices are
+// not touched. Results are plain values. Thread-safe.
 #pragma once
 
 #include <octet/error.h>
@@ -59,6 +59,8 @@ struct CheckpointInfo {
   std::int64_t num_parameters = 0;  // elements of all tensors but scales; tied embeddings count once
   std::int64_t weight_bytes = 0;    // of all tensors in the files
   std::vector<WeightDtypeInfo> weight_dtypes;
+  std::string
+      weights_error;  // the first tensor that is missing, or of a shape or dtype that will not do; else empty
 
   std::string quant_method;              // "compressed-tensors"; empty where there is none
   std::string quantization_config;       // its JSON text, compact; empty where there is none
@@ -85,8 +87,8 @@ struct CheckpointInfo {
 // Describes the checkpoint in `directory`. Of `cache`, everything but kv_cache_dtype counts: the costs are
 // given for each of those.
 // Throws Error: not_found, invalid_file, unsupported (an architecture or a value that Octet does not run),
-// invalid_argument (in `cache`). Bad scales and a bad tokenizer are reported in the result instead, as they
-// are what one looks for here.
+// invalid_argument (in `cache`). Bad scales, weights that lack a tensor and a bad tokenizer are reported in the
+// result instead, as they are what one looks for here.
 OCTET_EXPORT CheckpointInfo inspect_checkpoint(const std::string& directory,
                                                const KvCacheDtypeOptions& cache = {});
 

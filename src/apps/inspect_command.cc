@@ -60,6 +60,7 @@ Json weights_json(const CheckpointInfo& info) {
   return {{"tensors", info.num_tensors},
           {"parameters", info.num_parameters},
           {"bytes", info.weight_bytes},
+          {"error", info.weights_error.empty() ? Json(nullptr) : Json(info.weights_error)},
           {"dtypes", dtypes}};
 }
 
@@ -120,6 +121,7 @@ void write_model(std::ostream& out, const CheckpointInfo& info) {
                          << info.weight_bytes << " bytes\n";
   for (const WeightDtypeInfo& dtype : info.weight_dtypes)
     row(out, "  " + dtype.dtype) << dtype.tensors << " tensors, " << dtype.bytes << " bytes\n";
+  if (!info.weights_error.empty()) row(out, "weights") << "REFUSED: " << info.weights_error << "\n";
 }
 
 void write_tokenizer(std::ostream& out, const CheckpointInfo& info) {

@@ -147,7 +147,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
           "depth and timed tokens together to be at most the model's max_position_embeddings, " +
               std::to_string(config.max_position_embeddings),
           std::to_string(most_tokens));
-  const model::KvScaleReport report = model::load_kv_scales(*loaded.checkpoint, config);
+  const model::KvScaleReport report = model::examine_kv_scales(*loaded.checkpoint, config);
   std::vector<llm::CacheChoice> choices;  // all of them first: a bad dtype is known before minutes go by
   for (const std::string& name : options.kv_cache_dtypes)
     choices.push_back(llm::choose_cache(

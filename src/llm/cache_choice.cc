@@ -115,6 +115,9 @@ void leave_scales_to_calculation(const model::KvScaleReport& report, CacheChoice
                 "expected a cache that takes scales (kv_cache_dtype fp8), found " + one_layer.describe_dtypes(),
                 "calculate_kv_scales");
   }
+  if (report.error)
+    choice.notices.push_back(std::string("the checkpoint's KV scales are refused (") + report.error->what() +
+                             ") and not used: others are calculated, as calculate_kv_scales asks");
   if (report.scales)
     choice.notices.push_back(
         "the checkpoint's " + std::to_string(count_used_scales(report)) +
@@ -125,6 +128,7 @@ void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
   choice.scale_source = "not needed";
   choice.scale_strategy = "none";
   const bool needed = takes_scale(choice.dtypes.k) || takes_scale(choice.dtypes.v);
+  if (needed && report.error) throw *report.error;
   if (needed && report.scales) {
     use_checkpoint_scales(report, choice);
   } else if (needed) {
@@ -133,10 +137,13 @@ void choose_scales(const model::KvScaleReport& report, CacheChoice& choice) {
     const std::string parts = describe_scaled(choice.dtypes);
     choice.notices.push_back("no KV scales in the checkpoint: the " + parts +
                              (parts.ends_with("cache") ? " uses 1.0" : " use 1.0"));
-  } else if (report.scales) {
+  } else if (report.scales || report.error) {
     const kv::KvLayout one_layer(1, 1, 1, 16, choice.dtypes.k, choice.dtypes.v);
-    choice.notices.push_back("the checkpoint's " + std::to_string(count_used_scales(report)) +
-                             " KV scale tensors are not needed by a " + one_layer.describe_dtypes() + " cache");
+    const std::string what = report.error
+                                 ? std::string("KV scales are refused (") + report.error->what() + "), but"
+                                 : std::to_string(count_used_scales(report)) + " KV scale tensors are";
+    choice.notices.push_back("the checkpoint's " + what + " not needed by a " + one_layer.describe_dtypes() +
+                             " cache");
   }
   // Warnings are about scales (a bad q scale, for one): a cache without scales has no use for them.
   if (needed) choice.notices.insert(choice.notices.end(), report.warnings.begin(), report.warnings.end());
@@ -178,6 +185,7 @@ std::int64_t available_memory_bytes() {
 
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report, bool calculated) {
+  if (report.error && report.config_refused) throw *report.error;
   const KvDtype automatic = report.requested_dtype.value_or(auto_dtype(config));
   const auto asked = parse_kv_cache_dtype(options.kv_cache_dtype, "kv_cache_dtype");
   bool follows_checkpoint = false;
@@ -211,6 +219,15 @@ kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& c
     layout.layers[static_cast<std::size_t>(layer)] = {choice.skip_dtype, choice.skip_dtype};
   layout.validate();
   return layout;
+}
+
+std::string describe_scarce_memory(std::int64_t cache_bytes) {
+  const std::int64_t available = available_memory_bytes();
+  if (available == 0 || cache_bytes <= available) return {};
+  return "the KV cache may grow to " + std::to_string(cache_bytes) + " bytes, but only " +
+         std::to_string(available) +
+         " bytes of memory are free now; kv_cache_memory_bytes and max_model_len make "
+         "it smaller";
 }
 
 std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, int max_num_seqs,

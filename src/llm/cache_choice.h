@@ -27,8 +27,9 @@ struct CacheChoice {
 // Resolves vLLM's kv_cache_dtype: auto (what the checkpoint asks for; else float16, or float32 for a float32
 // model) or one of kv_cache_dtype_names(), for keys, for values and for the layers that are skipped.
 // With `calculated`, the scales of the checkpoint are left aside for others that are yet to be calculated.
+// Bad scales in the checkpoint (report.error) are an error where they would be used, and a notice elsewhere.
 // Throws Error{invalid_argument} naming the option for any other value, a layer that is not there, or a cache
-// that has no use for scales that were to be calculated.
+// that has no use for scales that were to be calculated; report.error, also where it is about the config.
 CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelConfig& config,
                          const model::KvScaleReport& report, bool calculated = false);
 
@@ -36,6 +37,10 @@ kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& c
 
 // Memory that the system can give now, bytes; 0 where it does not say.
 std::int64_t available_memory_bytes();
+
+// What a person should know of a cache that is larger than the memory that the system can give now: it starts,
+// and whoever fills it may be killed. Empty where there is room.
+std::string describe_scarce_memory(std::int64_t cache_bytes);
 
 // Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
 // quarter of the memory that is available, and never less than one sequence.

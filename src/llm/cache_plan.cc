@@ -139,7 +139,7 @@ class Planner {
     const llm::ScaleCalculation calculation =
         llm::read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
     const llm::CacheChoice choice = llm::choose_cache(
-        config.cache, model_config, model::load_kv_scales(checkpoint, model_config), calculation.wanted());
+        config.cache, model_config, model::examine_kv_scales(checkpoint, model_config), calculation.wanted());
     return llm::cache_layout(model_config, choice, options_.block_size).bytes_per_token();
   }
 

@@ -106,7 +106,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
 
   CacheChoice choice = choose_cache({options.kv_cache_dtype, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                                      options.kv_cache_dtype_skip_layers},
-                                    config, model::load_kv_scales(checkpoint, config), calculation.wanted());
+                                    config, model::examine_kv_scales(checkpoint, config), calculation.wanted());
   const kv::KvLayout layout = cache_layout(config, choice, options.block_size);
   setup.cache_dtypes = choice.dtypes;
   setup.skip_layers = std::move(choice.skip_layers);
@@ -118,6 +118,8 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   setup.scale_source = std::move(choice.scale_source);
   setup.scale_strategy = std::move(choice.scale_strategy);
   setup.notices = std::move(choice.notices);
+  if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
+    setup.notices.push_back(std::move(notice));
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
   if (calculation.from_tokens()) watch_scales(calculation, *loaded.model, setup);
   setup.engine = std::make_unique<engine::Engine>(

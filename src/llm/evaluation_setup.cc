@@ -86,7 +86,7 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
   load_directory(setup, options, options.model);
   const LoadedModel& own = setup.models.front().second;
   const EvaluationConfig baseline = choose_baseline(
-      options, own.model->config(), model::load_kv_scales(*own.checkpoint, own.model->config()));
+      options, own.model->config(), model::examine_kv_scales(*own.checkpoint, own.model->config()));
   std::erase_if(configs, [&](const EvaluationConfig& config) { return config.name == baseline.name; });
   configs.insert(configs.begin(), baseline);
   for (EvaluationConfig& config : configs) {
@@ -96,7 +96,7 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     const ScaleCalculation calculation =
         read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
     CacheChoice choice =
-        choose_cache(config.cache, model_config, model::load_kv_scales(*loaded.checkpoint, model_config),
+        choose_cache(config.cache, model_config, model::examine_kv_scales(*loaded.checkpoint, model_config),
                      calculation.wanted());
     setup.candidates.push_back({std::move(config), calculation, std::move(choice), nullptr});
   }

@@ -9,6 +9,7 @@
 #include "files/checkpoint.h"
 #include "llm/cache_choice.h"
 #include "llm/generation_config.h"
+#include "model/architecture.h"
 #include "model/config.h"
 #include "model/kv_scale_loading.h"
 #include "text/chat_template.h"
@@ -79,6 +80,18 @@ void describe_tensors(const files::Checkpoint& checkpoint, CheckpointInfo& info)
   info.weight_bytes = checkpoint.weight_bytes();
 }
 
+// Finds every weight as loading does.
+void check_weights(const files::Checkpoint& checkpoint, const model::ModelConfig& config,
+                   CheckpointInfo& info) {
+  const model::Architecture* architecture = model::find_architecture(config.architecture);
+  OCTET_CHECK(architecture != nullptr);  // read_model_config refuses the others
+  try {
+    architecture->load_weights(checkpoint, config);
+  } catch (const Error& error) {
+    info.weights_error = error.what();
+  }
+}
+
 std::vector<int> layers_without(char which, const model::KvScaleReport& report, int num_layers) {
   std::vector<int> missing;
   for (int layer = 0; layer < num_layers; ++layer) {
@@ -110,8 +123,9 @@ void describe_scales(const model::KvScaleReport& report, const model::ModelConfi
   info.warnings = report.warnings;
 }
 
-void describe_cache_costs(const model::ModelConfig& config, const model::KvScaleReport& report,
+void describe_cache_costs(const model::ModelConfig& config, model::KvScaleReport report,
                           KvCacheDtypeOptions cache, CheckpointInfo& info) {
+  report.error.reset();  // what a cache takes does not depend on its scales
   for (const std::string& name : kv_cache_dtype_names()) {
     if (name == "fp8") continue;  // another name of fp8_e4m3
     cache.kv_cache_dtype = name;
@@ -146,6 +160,7 @@ CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDty
   info.directory = directory;
   describe_config(config, info);
   describe_tensors(checkpoint, info);
+  check_weights(checkpoint, config, info);
   if (const auto quantization = checkpoint.config().find("quantization_config"))
     info.quantization_config = quantization->dump();
   const model::KvScaleReport report = model::examine_kv_scales(checkpoint, config);

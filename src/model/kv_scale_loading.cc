@@ -26,6 +26,7 @@ class Examiner {
     try {
       request = read_cache_request(checkpoint);
     } catch (const Error& error) {
+      report_.config_refused = true;
       report_.error = error;
     }
     report_.quant_method = request.quant_method;

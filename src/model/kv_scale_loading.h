@@ -30,6 +30,7 @@ struct KvScaleReport {
   std::string quant_method;                // "compressed-tensors", …; empty where there is none
   std::vector<std::string> warnings;       // one line each, naming the (first) tensor
   std::optional<Error> error;              // why load_kv_scales refuses the checkpoint; then no `scales`
+  bool config_refused = false;             // `error` is about quantization_config, which no cache gets around
 };
 
 // Reads quantization_config (and hf_quant_config.json) and every scale tensor, and keeps the first fault as

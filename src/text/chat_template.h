@@ -18,8 +18,9 @@ class ChatTemplate {
   static ChatTemplate parse(std::string_view source, std::string file);
 
   // `variables_json` is a JSON object with messages, add_generation_prompt, bos_token, eos_token, tools, …
-  // (object member order is kept). Throws Error{invalid_argument} for an undefined operation or for
-  // raise_exception(message), with line and column.
+  // (object member order is kept). Throws Error, with line and column: invalid_file for an undefined operation,
+  // as parse() does for what it can see; invalid_argument for raise_exception(message), with which a template
+  // refuses a conversation.
   std::string render(std::string_view variables_json) const;
 
  private:

@@ -73,7 +73,8 @@ Value make_namespace(Runtime& runtime, const Value&, const Arguments& arguments)
 
 Value raise_exception(Runtime& runtime, const Value&, const Arguments& arguments) {
   const auto bound = bind("raise_exception", arguments, {"message"}, 1);
-  fail(to_text(runtime, *bound[0]));
+  // The template's word about the conversation that it was given, not a fault of its own.
+  refuse(to_text(runtime, *bound[0]));
 }
 
 // The local time. %f (microseconds) is Python's own.

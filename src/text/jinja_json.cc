@@ -56,16 +56,16 @@ Dict parse_variables(Runtime& runtime, std::string_view json) {
   // Before anything recurses over it.
   const auto check_depth = [](int depth, Json::parse_event_t, Json&) {
     if (depth >= kMaxValueDepth)
-      fail("the variables are nested more than " + std::to_string(kMaxValueDepth) + " deep");
+      refuse("the variables are nested more than " + std::to_string(kMaxValueDepth) + " deep");
     return true;
   };
   try {
     const Json parsed = Json::parse(json.begin(), json.end(), check_depth);
     if (!parsed.is_object())
-      fail(std::string("the variables are a JSON ") + parsed.type_name() + ", not an object");
+      refuse(std::string("the variables are a JSON ") + parsed.type_name() + ", not an object");
     return to_dict(runtime, parsed);
   } catch (const Json::exception& error) {
-    fail(std::string("the variables are not valid JSON: ") + error.what());
+    refuse(std::string("the variables are not valid JSON: ") + error.what());
   }
 }
 

@@ -13,7 +13,11 @@ std::string quoted(std::string_view text) {
   return result;
 }
 
-void fail(std::string message) { throw Failure{ErrorCode::invalid_argument, std::move(message), std::nullopt}; }
+void fail(std::string message) { throw Failure{ErrorCode::invalid_file, std::move(message), std::nullopt}; }
+
+void refuse(std::string message) {
+  throw Failure{ErrorCode::invalid_argument, std::move(message), std::nullopt};
+}
 
 void fail_at(Position position, ErrorCode code, std::string message) {
   throw Failure{code, std::move(message), position};
@@ -24,18 +28,18 @@ Runtime::~Runtime() = default;
 
 void Runtime::step(std::int64_t count) {
   steps_ += count;
-  if (steps_ > kMaxSteps) fail("the template takes more than " + std::to_string(kMaxSteps) + " steps");
+  if (steps_ > kMaxSteps) refuse("the template takes more than " + std::to_string(kMaxSteps) + " steps");
 }
 
 void Runtime::use_bytes(std::size_t count) {
   if (count > kMaxBytes - bytes_) {
-    fail("the template handles more than " + std::to_string(kMaxBytes >> 20) + " MiB of values");
+    refuse("the template handles more than " + std::to_string(kMaxBytes >> 20) + " MiB of values");
   }
   bytes_ += count;
 }
 
 void Runtime::check_text(std::size_t size) const {
-  if (size > kMaxText) fail("a text grows beyond " + std::to_string(kMaxText >> 20) + " MiB");
+  if (size > kMaxText) refuse("a text grows beyond " + std::to_string(kMaxText >> 20) + " MiB");
 }
 
 Namespace* Runtime::add_namespace(std::unique_ptr<Namespace> item) {

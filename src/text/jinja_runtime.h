@@ -25,10 +25,13 @@ struct Position {
 // A failed operation. Thrown without a position by operations; the parser or interpreter adds the place of
 // the innermost node, and ChatTemplate turns it into an octet::Error.
 struct Failure {
-  ErrorCode code = ErrorCode::invalid_argument;
+  ErrorCode code = ErrorCode::invalid_file;
   std::string message;
   std::optional<Position> position;
 };
+
+// What render() was given is at fault, not the template: invalid_argument.
+[[noreturn]] void refuse(std::string message);
 
 // 'text', for messages.
 std::string quoted(std::string_view text);

@@ -1,8 +1,8 @@
 // Tokenizer: a Hugging Face tokenizer.json (byte-level BPE), text to token ids and back.
 //
 // Pre-tokenizer, normalizer, added tokens, post-processor and decoder are run as the file states them;
-// anything not supported is an Error when the file is loaded, never a silent difference. Immutable and
-// thread-safe after loading.
+// anything not supported is an Error when the file is loaded, never a silent difference. Of a member, token or
+// merge that stands there twice the last counts, as for that package. Immutable and thread-safe after loading.
 // Source: huggingface/tokenizers 0.23, whose results the tests compare.
 #pragma once
 

@@ -80,6 +80,30 @@ TEST(CacheChoice, A16BitCacheSaysThatItNeedsNoScales) {
   EXPECT_NE(choice.notices[0].find("not needed"), std::string::npos);
 }
 
+TEST(CacheChoice, BadScalesAreAnErrorOnlyWhereTheyAreUsed) {
+  model::KvScaleReport report;
+  report.error = Error(ErrorCode::invalid_file, "expected finite numbers, found nan", "m: tensor t.k_scale");
+  for (const char* dtype : {"auto", "float16", "int8_per_token_head"}) {
+    const CacheChoice choice = choose_cache({dtype}, config(), report);
+    ASSERT_EQ(choice.notices.size(), 1u) << dtype;
+    EXPECT_NE(choice.notices[0].find("t.k_scale"), std::string::npos) << choice.notices[0];
+    EXPECT_NE(choice.notices[0].find("not needed by a"), std::string::npos) << choice.notices[0];
+    EXPECT_EQ(choice.scales.layers[1].k[0], 1.0f);
+  }
+  EXPECT_EQ(tests::error_of([&] { choose_cache({"fp8"}, config(), report); }).context(), "m: tensor t.k_scale");
+  const CacheChoice calculated = choose_cache({"fp8"}, config(), report, /*calculated=*/true);
+  EXPECT_NE(calculated.notices.at(0).find("others are calculated"), std::string::npos) << calculated.notices[0];
+  report.config_refused = true;  // quantised weights, for one
+  EXPECT_EQ(tests::error_of([&] { choose_cache({"float16"}, config(), report); }).code(),
+            ErrorCode::invalid_file);
+}
+
+TEST(CacheChoice, AFullMachineIsToldFromARoomyOne) {
+  EXPECT_EQ(describe_scarce_memory(1), "");
+  const std::string notice = describe_scarce_memory(std::int64_t{1} << 60);
+  EXPECT_NE(notice.find("1152921504606846976 bytes"), std::string::npos) << notice;
+}
+
 TEST(CacheChoice, ScalesMadeForTheOtherFormatAreUsedWithANotice) {
   model::KvScaleReport report = with_scales();
   report.requested_dtype = KvDtype::fp8_e4m3;

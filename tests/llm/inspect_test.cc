@@ -91,6 +91,20 @@ TEST(Inspect, ReportsBadScalesInsteadOfFailing) {
   for (const KvScaleInfo& scale : info.scales) EXPECT_FALSE(scale.used);
 }
 
+TEST(Inspect, NamesAWeightThatIsMissing) {
+  tests::ScratchFolder folder;
+  const std::string model = tests::write_tiny_llm(folder.path());
+  EXPECT_EQ(inspect_checkpoint(model).weights_error, "");
+  tests::TinyOptions larger;
+  larger.vocab_size = tests::kTinyVocabSize;
+  larger.num_layers = 3;
+  tests::tiny::write_file(folder.path() / "config.json", tests::tiny::config_json(larger));
+  const CheckpointInfo info = inspect_checkpoint(model);
+  EXPECT_NE(info.weights_error.find("model.layers.2.input_layernorm.weight"), std::string::npos)
+      << info.weights_error;
+  EXPECT_EQ(info.num_layers, 3);  // the rest is described all the same
+}
+
 TEST(Inspect, ReportsABadTokenizerInsteadOfFailing) {
   tests::ScratchFolder folder;
   const std::string model = tests::write_tiny_llm(folder.path());

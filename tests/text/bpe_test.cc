@@ -34,6 +34,16 @@ TEST(BpeTest, AVersionLineIsNoMerge) {
   EXPECT_EQ(tokens_of(parse(small_document({"a", "b", "ab"}, {"#version: 0.2", "a b"})), "ab"), Words{"ab"});
 }
 
+// As in the tokenizers package (0.23), which refuses neither.
+TEST(BpeTest, OfWhatStandsTwiceTheLastCounts) {
+  EXPECT_EQ(tokens_of(parse(small_document({"a", "b", "c", "ab", "bc"}, {"a b", "b c", "a b"})), "abc"),
+            (Words{"a", "bc"}));
+  std::string text = small_document({"a", "b"}).dump();
+  const std::string entry = R"("a":0)";
+  text.replace(text.find(entry), entry.size(), R"("a":0,"a":7)");
+  EXPECT_EQ(Tokenizer::parse(text, "twice.json").encode("ab"), (std::vector<std::int32_t>{7, 1}));
+}
+
 TEST(BpeTest, IgnoreMergesTakesWholeWords) {
   nlohmann::json document = small_document({"a", "b", "c", "abc", "ab"}, {"a b"});
   EXPECT_EQ(tokens_of(parse(document), "abc"), (Words{"ab", "c"}));

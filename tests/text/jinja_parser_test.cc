@@ -11,7 +11,7 @@ namespace {
 
 ErrorCode code_of(std::string_view source) {
   try {
-    ChatTemplate::parse(source, "t");
+    ChatTemplate::parse(source, "t").render("{}");
   } catch (const Error& error) {
     return error.code();
   }
@@ -36,6 +36,8 @@ TEST(JinjaParser, UnsupportedConstructsAreRefusedWhenParsing) {
   EXPECT_EQ(code_of("{{ 1 | nope }}"), ErrorCode::unsupported);
   EXPECT_EQ(code_of("{% extends 'x' %}"), ErrorCode::unsupported);
   EXPECT_EQ(code_of("{{ 1 + }}"), ErrorCode::invalid_file);
+  EXPECT_EQ(code_of("{{ 1 + 'a' }}"), ErrorCode::invalid_file);  // seen when rendering, and the same fault
+  EXPECT_EQ(code_of("{{ raise_exception('no') }}"), ErrorCode::invalid_argument);
 }
 
 TEST(JinjaParser, ErrorsSayWhere) {
