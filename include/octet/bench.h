@@ -1,8 +1,9 @@
-// How fast a checkpoint runs on this machine: prefill and decode of one sequence, at several context
-// depths and cache dtypes, beside the memory bandwidth that the same threads reach.
+// How fast a checkpoint runs on this machine: prefill of one sequence, decode of one and of many together, at
+// several context depths and cache dtypes, beside the memory bandwidth that the same threads reach.
 //
 // Depths are filled with random keys and values, since times do not depend on what is cached. One thread
-// calls; the measurement uses `threads` threads and a cache as large as the greatest depth.
+// calls; the measurement uses `threads` threads and a cache as large as the largest batch at the greatest
+// depth.
 #pragma once
 
 #include <octet/error.h>
@@ -21,10 +22,12 @@ struct BenchOptions {
   std::string kv_cache_dtype_k;  // as LLMOptions has them, for every row
   std::string kv_cache_dtype_v;
   std::vector<std::string> kv_cache_dtype_skip_layers;
-  int prefill_tokens = 512;                        // timed in chunks of at most 512; 0 = do not measure prefill
-  int decode_tokens = 64;                          // timed one by one; 0 = do not measure decode
-  int runs = 3;                                    // repetitions of each figure
-  int block_size = 16;                             // tokens a block
+  std::vector<int> batches = {1};  // sequences that decode together, each with its own cache
+  bool mixed_lengths = false;      // batches of sequences from half to one and a half times the depth
+  int prefill_tokens = 512;        // timed in chunks of at most 512; 0 = do not measure prefill
+  int decode_tokens = 64;          // of each sequence, timed one by one; 0 = do not measure decode
+  int runs = 3;                    // repetitions of each figure
+  int block_size = 16;             // tokens a block
   std::string safetensors_load_strategy = "auto";  // as LLMOptions has it
   int threads = 0;                                 // 0 = physical cores
   std::string isa;                                 // forces a kernel table; empty = OCTET_ISA, then the fastest
@@ -42,10 +45,12 @@ struct BenchRow {
   std::string dtype;                 // as stored
   std::int64_t bytes_per_token = 0;  // of cache
   int depth = 0;
-  BenchRate prefill;
-  BenchRate decode;
-  std::int64_t decode_bytes = 0;  // weights and cache that one decoded token has to read, on average
-  double decode_bandwidth = 0;    // bytes a second: decode_bytes * decode.median
+  int batch = 1;
+  BenchRate prefill;  // of one sequence; measured in the rows of the first batch size
+  BenchRate decode;   // of all sequences of the batch together
+  std::int64_t decode_bytes =
+      0;                        // weights and cache that one step, a token a sequence, has to read, on average
+  double decode_bandwidth = 0;  // bytes a second: decode_bytes * decode.median / batch
 };
 
 struct BenchResult {
@@ -54,7 +59,7 @@ struct BenchResult {
   std::int64_t weight_bytes = 0;  // that one decoded token has to read
   std::string load_strategy;      // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)
   double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
-  std::vector<BenchRow> rows;     // dtype by dtype, depths rising as asked
+  std::vector<BenchRow> rows;     // dtype by dtype, depth by depth, batch by batch, as asked
 };
 
 // Called with each row as soon as it is measured; return false to end the measurement there.
@@ -62,8 +67,8 @@ using BenchCallback = std::function<bool(const BenchResult& so_far)>;
 
 // Measures everything that `options` asks for. The callback is first called with no rows, as soon as the
 // bandwidth is known.
-// Throws Error as LLM's constructor does, and invalid_argument for depths that, with the tokens timed, go
-// past the model's max_position_embeddings.
+// Throws Error as LLM's constructor does, invalid_argument for depths that, with the tokens timed, go past the
+// model's max_position_embeddings, and out_of_memory for a cache that the machine has no room for.
 OCTET_EXPORT BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_row = nullptr);
 
 // Bytes a second that `threads` threads (0 = physical cores) read from memory: best of several passes over

@@ -50,20 +50,23 @@ void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult&
   out << options.model << ", " << result.isa << ", " << result.threads << " threads; prefill of "
       << options.prefill_tokens << " and decode of " << options.decode_tokens << " tokens, median (range) of "
       << options.runs << " runs\n"
-      << line("memory is read at %.1f GB/s; one decoded token reads %.1f MB of %s weights, and the cache\n\n",
-              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
-              result.load_strategy == "eager" ? "copied" : "mapped")
-      << line("%-*s %9s %7s  %-26s %-24s %s\n", name_width(flags), "kv cache", "B/token", "depth",
+      << line(
+             "memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n\n",
+             result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
+             result.load_strategy == "eager" ? "copied" : "mapped")
+      << line("%-*s %9s %7s %5s  %-24s %-24s %s\n", name_width(flags), "kv cache", "B/token", "depth", "batch",
               "prefill tokens/s", "decode tokens/s", "decode GB/s (of read)")
       << std::flush;
 }
 
 void write_row(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
   const BenchRow& row = result.rows.back();
-  if (row.depth == flags.options.depths.front() && row.dtype != row.kv_cache_dtype)
+  const BenchOptions& asked = flags.options;
+  if (row.depth == asked.depths.front() && row.batch == asked.batches.front() &&
+      row.dtype != row.kv_cache_dtype)
     out << "(" << row.kv_cache_dtype << ": " << row.dtype << ")\n";
-  out << line("%-*s %9lld %7d  %-26s %-24s ", name_width(flags), row.kv_cache_dtype.c_str(),
-              static_cast<long long>(row.bytes_per_token), row.depth, rate_text(row.prefill).c_str(),
+  out << line("%-*s %9lld %7d %5d  %-24s %-24s ", name_width(flags), row.kv_cache_dtype.c_str(),
+              static_cast<long long>(row.bytes_per_token), row.depth, row.batch, rate_text(row.prefill).c_str(),
               rate_text(row.decode).c_str());
   if (row.decode_bandwidth > 0)
     out << line("%.1f (%.0f%%)", row.decode_bandwidth / 1e9,
@@ -83,6 +86,7 @@ void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& r
                     {"dtype", row.dtype},
                     {"bytes_per_token", row.bytes_per_token},
                     {"depth", row.depth},
+                    {"batch", row.batch},
                     {"prefill_tokens_per_second", rate_json(row.prefill)},
                     {"decode_tokens_per_second", rate_json(row.decode)},
                     {"decode_bytes", row.decode_bytes},
@@ -93,6 +97,7 @@ void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& r
                          {"threads", result.threads},
                          {"prefill_tokens", flags.options.prefill_tokens},
                          {"decode_tokens", flags.options.decode_tokens},
+                         {"mixed_lengths", flags.options.mixed_lengths},
                          {"runs", flags.options.runs},
                          {"weight_bytes", result.weight_bytes},
                          {"read_bytes_per_second", result.read_bandwidth},
@@ -117,14 +122,21 @@ int bench(const BenchFlags& flags) {
 Command add_bench_command(CLI::App& program) {
   CLI::App* app = program.add_subcommand("bench", "Measure prefill and decode at several context depths");
   app->footer(
-      "Example:\n  octet bench models/smollm2-135m-instruct --depth 0,2048,7000 --kv-cache-dtype "
-      "auto,fp8_e4m3");
+      "Examples:\n"
+      "  octet bench models/smollm2-135m-instruct --depth 0,2048,7000 --kv-cache-dtype auto,fp8_e4m3\n"
+      "  octet bench models/smollm2-135m-instruct --depth 128,2000 --batch 1,8,32 --prefill 0");
   const auto flags = std::make_shared<BenchFlags>();
   BenchOptions& options = flags->options;
   app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
   app->add_option("--depth", options.depths, "Tokens in the cache before what is timed [0,2048,7000]")
       ->delimiter(',')
       ->allow_extra_args(false);
+  app->add_option("--batch", options.batches,
+                  "Sequences that decode together, each with a cache of its own [1]")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_flag("--mixed-lengths", options.mixed_lengths,
+                "Batches of sequences from half to one and a half times the depth, not all alike");
   app->add_option("--kv-cache-dtype", options.kv_cache_dtypes,
                   "auto, fp8, fp8_e4m3, fp8_e5m2, fp8_per_token_head, int8_per_token_head, "
                   "int8_hadamard_per_token_head, float16, bfloat16 [auto,fp8_e4m3,fp8_e5m2]")
@@ -134,7 +146,8 @@ Command add_bench_command(CLI::App& program) {
   add_cache_dtype_flags(*app, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                         options.kv_cache_dtype_skip_layers);
   app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
-  app->add_option("--decode", options.decode_tokens, "Tokens to decode and time, 0 = none [64]");
+  app->add_option("--decode", options.decode_tokens,
+                  "Tokens to decode and time, of each sequence; 0 = none [64]");
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
                   "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");

@@ -1,17 +1,16 @@
 #include <octet/bench.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
+#include <limits>
 #include <numeric>
-#include <random>
-#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "kv/kv_cache.h"
+#include "llm/bench_sequences.h"
 #include "llm/cache_choice.h"
 #include "llm/engine_setup.h"
-#include "model/batch_plan.h"
 #include "model/kv_scale_loading.h"
 
 namespace octet {
@@ -33,6 +32,8 @@ void check_options(const BenchOptions& options) {
   require(!options.depths.empty(), "depths", "at least one depth", "none");
   require(!options.kv_cache_dtypes.empty(), "kv_cache_dtypes", "at least one dtype", "none");
   for (const int depth : options.depths) check(depth, 0, kMostTokens, "depths");
+  require(!options.batches.empty(), "batches", "at least one number of sequences", "none");
+  for (const int batch : options.batches) check(batch, 1, kChunkTokens, "batches");
   check(options.prefill_tokens, 0, kMostTokens, "prefill_tokens");
   check(options.decode_tokens, 0, kMostTokens, "decode_tokens");
   check(options.runs, 1, 1000, "runs");
@@ -42,6 +43,41 @@ BenchRate summarize(std::vector<double> rates) {
   std::sort(rates.begin(), rates.end());
   const std::size_t n = rates.size();
   return {n % 2 == 1 ? rates[n / 2] : (rates[n / 2 - 1] + rates[n / 2]) / 2, rates.front(), rates.back()};
+}
+
+// Tokens that each sequence of a batch holds: `depth`, or evenly from half of it to one and a half.
+std::vector<int> sequence_lengths(int depth, int batch, bool mixed) {
+  std::vector<int> lengths(static_cast<std::size_t>(batch), depth);
+  if (mixed && batch > 1)
+    for (int i = 0; i < batch; ++i)
+      lengths[static_cast<std::size_t>(i)] =
+          static_cast<int>(depth / 2 + std::int64_t{depth} * i / (batch - 1));
+  return lengths;
+}
+
+// Tokens of the longest sequence when all that is timed has been computed.
+int longest_sequence(const BenchOptions& options) {
+  int longest = 0;
+  for (const int depth : options.depths) {
+    longest = std::max(longest, depth + std::max({options.prefill_tokens, options.decode_tokens, 1}));
+    for (const int batch : options.batches)
+      longest = std::max(longest, sequence_lengths(depth, batch, options.mixed_lengths).back() +
+                                      std::max(options.decode_tokens, 1));
+  }
+  return longest;
+}
+
+// Blocks of `sequences` sequences of `tokens`. Throws Error{out_of_memory} for more than the machine has free:
+// the memory comes page by page as the cache is filled, so it would be killed half-way.
+std::int32_t num_blocks(const kv::KvLayout& layout, int sequences, int tokens) {
+  const std::int64_t blocks = sequences * layout.blocks_for(tokens);
+  const std::int64_t bytes = blocks * layout.bytes_per_block(), available = llm::available_memory_bytes();
+  if (blocks > std::numeric_limits<std::int32_t>::max() || (available > 0 && bytes > available))
+    throw Error(ErrorCode::out_of_memory,
+                std::to_string(sequences) + " sequences of " + std::to_string(tokens) + " tokens take " +
+                    std::to_string(bytes) + " bytes, but " + std::to_string(available) + " are free",
+                "KV cache");
+  return static_cast<std::int32_t>(blocks);
 }
 
 // Weights that decoding one token reads: all of them, but of an embedding that is not the output matrix too
@@ -54,83 +90,44 @@ std::int64_t decoded_weight_bytes(const files::Checkpoint& checkpoint, bool tied
   return bytes;
 }
 
-// One sequence in a cache that it has to itself, driven below the engine so that nothing but the model is
-// timed, at positions of our choice.
-class SingleSequence {
- public:
-  SingleSequence(llm::LoadedModel& loaded, kv::KvCache& cache) : loaded_(loaded), cache_(cache) {
-    block_table_.resize(static_cast<std::size_t>(cache.pool().num_blocks()));
-    std::iota(block_table_.begin(), block_table_.end(), 0);
-  }
-
-  // Puts keys and values in positions [0, tokens), through the kernel that the model stores with. Every
-  // token gets other ones, since a cache full of equal lines might be read faster than a real one.
-  void fill(int tokens) {
-    const kv::KvLayout& layout = cache_.layout();
-    const std::size_t size = static_cast<std::size_t>(layout.num_kv_heads) * layout.head_dim;
-    constexpr std::size_t kSpare = 4096;
-    std::vector<float> numbers(size + kSpare);
-    std::mt19937_64 generator(1);
-    std::normal_distribution<float> normal;
-    std::generate(numbers.begin(), numbers.end(), [&] { return normal(generator); });
-    for (int layer = 0; layer < layout.num_layers(); ++layer) {
-      for (int token = 0; token < tokens; ++token) {
-        const float* k = numbers.data() + generator() % kSpare;
-        const float* v = numbers.data() + generator() % kSpare;
-        loaded_.table->store_kv({.k = k, .v = v, .kv = &cache_.view(layer), .slot = token});
-      }
-    }
-  }
-
-  // Seconds for `tokens` tokens from position `begin`, `chunk` in a step; logits at the end of each step.
-  double time(int begin, int tokens, int chunk) {
-    const auto started = std::chrono::steady_clock::now();
-    for (int done = 0; done < tokens; done += chunk) run(begin + done, std::min(chunk, tokens - done));
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  }
-
- private:
-  void run(int first_position, int tokens) {
-    plan_.clear();
-    const int vocab_size = loaded_.model->config().vocab_size;
-    for (int i = 0; i < tokens; ++i) {
-      const int position = first_position + i;
-      plan_.token_ids.push_back(static_cast<std::int32_t>((position * 7919LL + 13) % vocab_size));
-      plan_.positions.push_back(position);
-      plan_.slot_mapping.push_back(position);  // the block table is the identity
-    }
-    plan_.query_start.push_back(tokens);
-    plan_.prompt_lengths.push_back(tokens > 1 ? first_position + tokens : 0);
-    plan_.block_tables = block_table_;
-    plan_.max_blocks = static_cast<std::int32_t>(block_table_.size());
-    plan_.logits_rows.push_back(tokens - 1);
-    loaded_.model->forward(plan_, cache_);
-  }
-
-  llm::LoadedModel& loaded_;
-  kv::KvCache& cache_;
-  std::vector<std::int32_t> block_table_;
-  model::BatchPlan plan_;
+// One row of the table: what is timed, of which cache.
+struct Cell {
+  const kv::KvLayout& layout;
+  int depth;
+  int batch;
+  bool times_prefill;
 };
 
-BenchRow measure_depth(SingleSequence& sequence, const kv::KvLayout& layout, const BenchOptions& options,
-                       int depth, std::int64_t weight_bytes) {
+BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOptions& options,
+                 std::int64_t weight_bytes) {
+  const std::vector<int> lengths = sequence_lengths(cell.depth, cell.batch, options.mixed_lengths);
+  sequences.fill(lengths);
+  if (cell.times_prefill) sequences.fill(std::vector<int>{cell.depth});
   BenchRow row;
-  row.dtype = layout.describe_dtypes();
-  row.bytes_per_token = layout.bytes_per_token();
-  row.depth = depth;
-  const auto measure = [&](int tokens, int chunk) {
-    sequence.time(depth, std::min(tokens, chunk), chunk);  // warms caches, page tables and clocks
+  row.dtype = cell.layout.describe_dtypes();
+  row.bytes_per_token = cell.layout.bytes_per_token();
+  row.depth = cell.depth;
+  row.batch = cell.batch;
+  // The first time is not counted: it warms caches, page tables and clocks.
+  const auto repeat = [&](int tokens, const auto& seconds_for) {
+    seconds_for(true);
     std::vector<double> rates;
-    for (int i = 0; i < options.runs; ++i) rates.push_back(tokens / sequence.time(depth, tokens, chunk));
+    for (int i = 0; i < options.runs; ++i) rates.push_back(tokens / seconds_for(false));
     return summarize(std::move(rates));
   };
-  if (options.prefill_tokens > 0) row.prefill = measure(options.prefill_tokens, kChunkTokens);
-  if (options.decode_tokens > 0) row.decode = measure(options.decode_tokens, 1);
-  // A token attends to itself and all before it: depth + 1 … depth + decode_tokens cached tokens.
-  row.decode_bytes = weight_bytes + layout.bytes_per_token() *
-                                        (2 * static_cast<std::int64_t>(depth) + options.decode_tokens + 1) / 2;
-  row.decode_bandwidth = static_cast<double>(row.decode_bytes) * row.decode.median;
+  if (cell.times_prefill)
+    row.prefill = repeat(options.prefill_tokens, [&](bool warms) {
+      const int tokens = warms ? std::min(options.prefill_tokens, kChunkTokens) : options.prefill_tokens;
+      return sequences.prefill(cell.depth, tokens, kChunkTokens);
+    });
+  if (options.decode_tokens == 0) return row;
+  row.decode = repeat(cell.batch * options.decode_tokens,
+                      [&](bool warms) { return sequences.decode(lengths, warms ? 1 : options.decode_tokens); });
+  // A token attends to itself and all before it: length + 1 … length + decode_tokens cached tokens.
+  const std::int64_t held = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  row.decode_bytes = weight_bytes + cell.layout.bytes_per_token() *
+                                        (2 * held + std::int64_t{cell.batch} * (options.decode_tokens + 1)) / 2;
+  row.decode_bandwidth = static_cast<double>(row.decode_bytes) * row.decode.median / cell.batch;
   return row;
 }
 
@@ -141,8 +138,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens,
                                             options.safetensors_load_strategy);
   const model::ModelConfig& config = loaded.model->config();
-  const int deepest = *std::max_element(options.depths.begin(), options.depths.end());
-  const int most_tokens = deepest + std::max({options.prefill_tokens, options.decode_tokens, 1});
+  const int most_sequences = *std::max_element(options.batches.begin(), options.batches.end());
+  const int most_tokens = longest_sequence(options);
   require(most_tokens <= config.max_position_embeddings, "depths",
           "depth and timed tokens together to be at most the model's max_position_embeddings, " +
               std::to_string(config.max_position_embeddings),
@@ -163,14 +160,17 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   if (on_row && !on_row(result)) return result;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     const kv::KvLayout layout = llm::cache_layout(config, choices[i], options.block_size);
-    kv::KvCache cache(layout, static_cast<std::int32_t>(layout.blocks_for(most_tokens)), choices[i].scales);
-    SingleSequence sequence(loaded, cache);
-    sequence.fill(deepest);
+    kv::KvCache cache(layout, num_blocks(layout, most_sequences, most_tokens), choices[i].scales);
+    llm::BenchSequences sequences(loaded, cache, most_sequences, most_tokens);
     for (const int depth : options.depths) {
-      BenchRow row = measure_depth(sequence, layout, options, depth, result.weight_bytes);
-      row.kv_cache_dtype = options.kv_cache_dtypes[i];
-      result.rows.push_back(std::move(row));
-      if (on_row && !on_row(result)) return result;
+      for (std::size_t b = 0; b < options.batches.size(); ++b) {
+        const bool times_prefill = b == 0 && options.prefill_tokens > 0;
+        BenchRow row = measure(sequences, {layout, depth, options.batches[b], times_prefill}, options,
+                               result.weight_bytes);
+        row.kv_cache_dtype = options.kv_cache_dtypes[i];
+        result.rows.push_back(std::move(row));
+        if (on_row && !on_row(result)) return result;
+      }
     }
   }
   return result;

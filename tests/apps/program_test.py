@@ -107,6 +107,7 @@ class UsageTest(ProgramTest):
                           ["generate", self.model, "--prompt"],
                           ["generate", self.model, "--prompt", "a", "--top-k", "1", "--top-k", "2"], ["inspect"], ["bench", self.model, "--runs", "0"],
                           ["bench", self.model, "--depth", "0,x"], ["bench", self.model, "--depth", "300"],
+                          ["bench", self.model, "--batch", "0"], ["bench", self.model, "--batch", "8,"],
                           ["bench", self.model, "--kv-cache-dtype", "auto,int8"], ["inspect", self.model, "--depth", "1"]):
             with self.subTest(arguments=arguments):
                 self.assert_error(octet(*arguments), 2)
@@ -643,6 +644,9 @@ class InspectAndBenchTest(ProgramTest):
         for row in result["rows"]:
             self.assertGreater(row["prefill_tokens_per_second"]["median"], 0)
             self.assertGreater(row["decode_tokens_per_second"]["median"], 0)
+        batched = json.loads(octet(*flags, "--batch", "1,4", "--mixed-lengths", "--json").stdout)
+        self.assertEqual([(r["depth"], r["batch"], r["prefill_tokens_per_second"] is None) for r in batched["rows"][:4]],
+                         [(0, 1, False), (0, 4, True), (30, 1, False), (30, 4, True)])
         text = octet(*flags).stdout.decode()
         self.assertIn("GB/s", text)
         self.assertEqual(sum(line.startswith(("auto ", "fp8_e5m2 ")) for line in text.splitlines()), 4)

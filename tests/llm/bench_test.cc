@@ -61,6 +61,38 @@ TEST(Bench, TakesKeysApartAndSkipsLayers) {
   EXPECT_EQ(result.rows.at(0).bytes_per_token, 2 * 16 * (2 + 1 + 4 + 4));
 }
 
+TEST(Bench, BatchesDecodeTogether) {
+  BenchModel bench;
+  bench.options.kv_cache_dtypes = {"fp8"};
+  bench.options.depths = {40, 100};
+  bench.options.batches = {1, 3};
+  for (const bool mixed : {false, true}) {
+    bench.options.mixed_lengths = mixed;
+    const BenchResult result = run_benchmark(bench.options);
+    ASSERT_EQ(result.rows.size(), 4u);
+    for (std::size_t i = 0; i < 4; ++i) {
+      const BenchRow& row = result.rows[i];
+      EXPECT_EQ(row.depth, i < 2 ? 40 : 100);
+      EXPECT_EQ(row.batch, i % 2 == 0 ? 1 : 3);
+      EXPECT_EQ(row.prefill.median > 0, row.batch == 1);
+      EXPECT_GT(row.decode.least, 0);
+      // Each of the batch has `depth` tokens, or all of them on average: 20, 40, 60 and 50, 100, 150.
+      EXPECT_EQ(row.decode_bytes, result.weight_bytes + row.batch * row.bytes_per_token * (row.depth + 3));
+      EXPECT_DOUBLE_EQ(row.decode_bandwidth,
+                       static_cast<double>(row.decode_bytes) * row.decode.median / row.batch);
+    }
+  }
+}
+
+TEST(Bench, RefusesACacheThatTheMachineHasNoRoomFor) {
+  BenchModel bench;
+  bench.options.model = tests::write_tiny_llm(bench.folder.path(), {.max_position_embeddings = 1 << 25});
+  bench.options.depths = {1 << 24};
+  bench.options.batches = {512};
+  const Error error = tests::error_of([&] { run_benchmark(bench.options); });
+  EXPECT_EQ(error.code(), ErrorCode::out_of_memory) << error.what();
+}
+
 TEST(Bench, LeavesOutWhatIsZeroAndEndsWhereToldTo) {
   BenchModel bench;
   bench.options.prefill_tokens = 0;
@@ -84,6 +116,15 @@ TEST(Bench, RefusesBadOptionsBeforeMeasuring) {
   EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {}; }), "depths");
   EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {-1}; }), "depths");
   EXPECT_EQ(refused([](BenchOptions& o) { o.depths = {240}; }), "depths");  // 240 + 20 of 256
+  EXPECT_EQ(refused([](BenchOptions& o) {
+              o.depths = {170};
+              o.batches = {2};
+              o.mixed_lengths = true;
+            }),
+            "depths");  // 255 + 5 of 256
+  EXPECT_EQ(refused([](BenchOptions& o) { o.batches = {}; }), "batches");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.batches = {1, 0}; }), "batches");
+  EXPECT_EQ(refused([](BenchOptions& o) { o.batches = {513}; }), "batches");
   EXPECT_EQ(refused([](BenchOptions& o) { o.kv_cache_dtypes = {}; }), "kv_cache_dtypes");
   EXPECT_EQ(refused([](BenchOptions& o) { o.kv_cache_dtypes = {"auto", "int8"}; }), "kv_cache_dtype");
   EXPECT_EQ(refused([](BenchOptions& o) { o.runs = 0; }), "runs");
