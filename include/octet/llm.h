@@ -41,6 +41,9 @@ struct LLMOptions {
   // The weights: lazy maps the files; eager copies them into memory on huge pages, which are read faster; auto
   // copies where the system grants such pages and the weights fit into half of the memory that is available.
   std::string safetensors_load_strategy = "auto";
+  // Whether a prompt that begins like an earlier one takes the keys and values of its beginning from the cache.
+  // It changes no bit of an answer: docs/serving.md.
+  bool enable_prefix_caching = true;
   int threads = 0;       // 0 = physical cores
   std::string isa = {};  // forces a kernel table; empty = OCTET_ISA, then the fastest
 };

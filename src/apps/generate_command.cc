@@ -73,6 +73,8 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
          "--safetensors-load-strategy", flags.options.safetensors_load_strategy,
          "Weights: lazy = mapped, eager = copied to huge pages (faster), auto = eager where memory allows")
       ->check(CLI::IsMember({"auto", "lazy", "eager"}));
+  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", flags.options.enable_prefix_caching,
+               "Prompts that begin alike are computed once [on]");
   app.add_option("--threads", flags.options.threads, "Threads [the physical cores]");
   app.add_option("--isa", flags.options.isa,
                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

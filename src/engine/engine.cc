@@ -50,20 +50,25 @@ struct Engine::Impl {
   RequestId next_id = 0;
   std::int64_t num_steps = 0;
   std::int64_t num_batch_tokens = 0;
+  std::int64_t prompt_tokens = 0;
+  std::int64_t generation_tokens = 0;
+  std::vector<float> shared_logits;  // what siblings sample their first token from
 
   Impl(model::Model& the_model, kv::KvCache& the_cache, EngineOptions the_options)
       : model(the_model),
         cache(the_cache),
         options((check_options(the_options, the_model.config(), the_cache), the_options)),
-        scheduler(cache.pool(),
-                  {options.max_num_seqs, options.max_num_batched_tokens, cache.layout().block_size}) {}
+        scheduler(cache,
+                  {options.max_num_seqs, options.max_num_batched_tokens, options.enable_prefix_caching}) {}
 
   int vocab_size() const { return model.config().vocab_size; }
   bool in_vocabulary(std::int32_t id) const { return id >= 0 && id < vocab_size(); }
 
   void check(const Request& request) const;
   std::vector<TokenOutput> run_batch();
-  TokenOutput sample(Sequence& sequence, std::span<float> logits);
+  void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
+  void sample_siblings(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
+  TokenOutput next_token(Sequence& sequence, std::span<float> logits);
   FinishReason finish_reason(const Sequence& sequence) const;
 };
 
@@ -85,12 +90,19 @@ void Engine::Impl::check(const Request& request) const {
   if (request.min_tokens > 0 && request.stop_token_ids.size() >= static_cast<std::size_t>(vocab_size()))
     refuse("stop_token_ids", "expected fewer than the vocabulary has where min_tokens is set, found " +
                                  number(request.stop_token_ids.size()));
+  if (request.n < 1 || request.n > kMostAnswers)
+    refuse("n", "expected 1 to " + number(kMostAnswers) + ", found " + number(request.n));
+  for (const auto& [id, bias] : request.sampling.logit_bias)
+    if (!in_vocabulary(id))
+      refuse("logit_bias",
+             "expected ids below the vocabulary size " + number(vocab_size()) + ", found " + number(id));
 }
 
 std::vector<TokenOutput> Engine::Impl::run_batch() {
   std::vector<TokenOutput> outputs;
   const std::span<const ScheduledChunk> chunks = scheduler.schedule();
   if (chunks.empty()) return outputs;
+  for (const BlockCopy& copy : scheduler.copies()) cache.copy_block(copy.from, copy.to);
   fill_batch_plan(chunks, cache.layout().block_size, plan);
   std::span<float> logits = model.forward(plan, cache);
   const auto row_size = static_cast<std::size_t>(vocab_size());
@@ -100,21 +112,47 @@ std::vector<TokenOutput> Engine::Impl::run_batch() {
 
   outputs.reserve(plan.logits_rows.size());
   for (const ScheduledChunk& chunk : chunks) {
+    scheduler.advance(chunk);
     Sequence& sequence = *chunk.sequence;
-    sequence.computed += chunk.num_tokens;
     if (sequence.remaining() > 0) continue;
-    outputs.push_back(sample(sequence, logits.first(row_size)));
+    if (sequence.num_generated() == 0) prompt_tokens += sequence.size();
+    if (sequence.siblings.empty())
+      sample(sequence, logits.first(row_size), outputs);
+    else
+      sample_siblings(sequence, logits.first(row_size), outputs);
     logits = logits.subspan(row_size);
-    if (outputs.back().finish_reason != FinishReason::none) scheduler.remove(sequence.id);
   }
   return outputs;
 }
 
-TokenOutput Engine::Impl::sample(Sequence& sequence, std::span<float> logits) {
+void Engine::Impl::sample_siblings(Sequence& sequence, std::span<float> logits,
+                                   std::vector<TokenOutput>& outputs) {
+  shared_logits.assign(logits.begin(), logits.end());  // sampling leaves them changed
+  const std::vector<Sequence*> siblings = scheduler.fork(sequence);
+  sample(sequence, logits, outputs);
+  for (Sequence* sibling : siblings) {
+    std::copy(shared_logits.begin(), shared_logits.end(), logits.begin());
+    sample(*sibling, logits, outputs);
+  }
+}
+
+// Ends the sequence where its new token, or an error, ends it.
+void Engine::Impl::sample(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs) {
+  TokenOutput& output = outputs.emplace_back(TokenOutput{sequence.id, -1, FinishReason::error, {}});
+  try {
+    output = next_token(sequence, logits);
+    ++generation_tokens;
+  } catch (const Error& error) {  // its own alone: the others' logits are what they are
+    output.error = error.what();
+  }
+  if (output.finish_reason != FinishReason::none) scheduler.remove(sequence.id);
+}
+
+TokenOutput Engine::Impl::next_token(Sequence& sequence, std::span<float> logits) {
   const bool may_stop = sequence.num_generated() >= sequence.min_tokens;
   const std::span<const std::int32_t> forbidden =
       may_stop ? std::span<const std::int32_t>() : std::span<const std::int32_t>(sequence.stop_token_ids);
-  TokenOutput output{sequence.id, 0, FinishReason::none, {}};
+  TokenOutput output{sequence.id, 0, FinishReason::none, {}, sequence.cached};
   output.token_id = sequence.sampler.sample(logits, sequence.prompt(), sequence.output(), forbidden, scratch,
                                             sequence.wants_logprobs ? &output.logprobs : nullptr);
   sequence.tokens.push_back(output.token_id);
@@ -141,8 +179,17 @@ RequestId Engine::add(Request request) {
   request.stop_token_ids.erase(std::unique(request.stop_token_ids.begin(), request.stop_token_ids.end()),
                                request.stop_token_ids.end());
   impl_->check(request);
-  const RequestId id = impl_->next_id++;
-  impl_->scheduler.add(std::make_unique<Sequence>(id, std::move(request)));
+  const RequestId id = impl_->next_id;
+  impl_->next_id += request.n;
+  std::vector<std::unique_ptr<Sequence>> siblings;
+  for (int i = 1; i < request.n; ++i) {
+    Request sibling = request;
+    if (sibling.sampling.seed) *sibling.sampling.seed += static_cast<std::uint64_t>(i);  // vLLM's rule
+    siblings.push_back(std::make_unique<Sequence>(id + i, std::move(sibling)));
+  }
+  auto sequence = std::make_unique<Sequence>(id, std::move(request));
+  sequence->siblings = std::move(siblings);
+  impl_->scheduler.add(std::move(sequence));
   return id;
 }
 
@@ -163,8 +210,15 @@ std::vector<TokenOutput> Engine::step() {
 
 EngineStats Engine::stats() const {
   const Scheduler& scheduler = impl_->scheduler;
-  return {scheduler.num_running(), scheduler.num_waiting(), scheduler.num_preemptions(), impl_->num_steps,
-          impl_->num_batch_tokens};
+  return {.num_running = scheduler.num_running(),
+          .num_waiting = scheduler.num_waiting(),
+          .num_preemptions = scheduler.num_preemptions(),
+          .num_steps = impl_->num_steps,
+          .num_batch_tokens = impl_->num_batch_tokens,
+          .prefix_cache_queries = scheduler.prefix_cache_counts().queries,
+          .prefix_cache_hits = scheduler.prefix_cache_counts().hits,
+          .prompt_tokens = impl_->prompt_tokens,
+          .generation_tokens = impl_->generation_tokens};
 }
 
 }  // namespace octet::engine

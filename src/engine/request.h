@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace octet::engine {
@@ -22,6 +23,7 @@ struct Sampling {
   double repetition_penalty = 1.0;
   std::optional<std::uint64_t> seed = std::nullopt;
   int logprobs = -1;  // -1 = none; else the chosen token and this many likeliest
+  std::vector<std::pair<std::int32_t, float>> logit_bias = {};  // added to the logits of these tokens
 };
 
 struct Request {
@@ -30,9 +32,10 @@ struct Request {
   int max_tokens = 16;                            // new tokens, at most
   int min_tokens = 0;                             // stop tokens are not sampled before that many
   std::vector<std::int32_t> stop_token_ids = {};  // end the sequence; kept in the output
+  int n = 1;  // answers to the prompt, each a sequence: a seed of the second is one higher, and so on
 };
 
-enum class FinishReason { none, stop, length, cancelled };
+enum class FinishReason { none, stop, length, error };
 
 struct TokenLogprob {
   std::int32_t token_id;
@@ -40,12 +43,14 @@ struct TokenLogprob {
   int rank;       // 1 = likeliest
 };
 
-// One new token of one request.
+// One new token of one sequence, or the error that ended it.
 struct TokenOutput {
   RequestId request;
-  std::int32_t token_id;
+  std::int32_t token_id;               // -1 with an error
   FinishReason finish_reason;          // none while it goes on
   std::vector<TokenLogprob> logprobs;  // the chosen token, then those likeliest that are not it, best first
+  int cached_tokens = 0;               // of the prompt, that were found in the cache
+  std::string error = {};
 };
 
 }  // namespace octet::engine

@@ -81,6 +81,8 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
 
   scratch.original_logits.clear();
   for (const std::int32_t id : forbidden) set_logit(logits, id, kMasked, scratch);
+  for (const auto& [id, bias] : sampling_.logit_bias)
+    set_logit(logits, id, logits[static_cast<std::size_t>(id)] + bias, scratch);
   penalise(logits, prompt, output, scratch);
   if (!scratch.original_logits.empty()) best = largest_logit(logits);
 

@@ -29,12 +29,12 @@ class Sampler {
   // Without a seed, one is drawn from the system.
   explicit Sampler(const Sampling& sampling);
 
-  // Chooses the next token. In vLLM's order: logprobs from the raw logits; tokens in `forbidden` masked;
-  // repetition (prompt and output), frequency and presence (output only) penalties; greedy if temperature
-  // is below 1e-5; else temperature, min_p, top_k, top_p, draw. Ties go to the lower id, also at the edge
-  // of top_k, which keeps exactly that many. Greedy takes nothing from the generator, a draw one number.
-  // `logits` [vocab] is scratch afterwards; every id is inside the vocabulary. `logprobs` is filled where
-  // the request asks for them, and may be null where it does not. Throws Error{internal} where the logits
+  // Chooses the next token. In vLLM's order: logprobs from the raw logits; tokens in `forbidden` masked; biases
+  // added; repetition (prompt and output), frequency and presence (output only) penalties; greedy if
+  // temperature is below 1e-5; else temperature, min_p, top_k, top_p, draw. Ties go to the lower id, also at
+  // the edge of top_k, which keeps exactly that many. Greedy takes nothing from the generator, a draw one
+  // number. `logits` [vocab] is scratch afterwards; every id is inside the vocabulary. `logprobs` is filled
+  // where the request asks for them, and may be null where it does not. Throws Error{internal} where the logits
   // have a NaN or no finite value.
   // Source: vLLM 0.11, vllm/v1/sample.
   std::int32_t sample(std::span<float> logits, std::span<const std::int32_t> prompt,

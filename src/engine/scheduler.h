@@ -1,9 +1,11 @@
 // Scheduler: which tokens of which requests the next step computes, and in which blocks they stand.
 //
-// First come, first served: running requests stand in order of arrival, and none waits that came before one
-// of them. A request takes blocks as its positions need them. When the pool is empty the youngest gives all
-// of its blocks back and waits at the front of the queue with its tokens and its generator, to be computed
-// again; so the oldest always goes on. Not thread-safe.
+// Who comes first runs first: running requests stand in order of arrival, and none waits that came before one
+// of them. A step's tokens go to all that decode, one each; then half of what is left to the oldest prompt that
+// is not computed yet, so that it ends, and the rest to the shortest ones, so that a long prompt holds nobody
+// up. A request takes blocks as its positions need them. When the pool is empty the youngest gives all of its
+// blocks back and waits at the front of the queue with its tokens and its generator, to be computed again; so
+// the oldest always goes on. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +14,9 @@
 #include <span>
 #include <vector>
 
+#include "engine/prefix_cache.h"
 #include "engine/sequence.h"
-#include "kv/block_pool.h"
+#include "kv/kv_cache.h"
 #include "model/batch_plan.h"
 
 namespace octet::engine {
@@ -21,7 +24,7 @@ namespace octet::engine {
 struct SchedulerLimits {
   int max_num_seqs = 0;            // sequences in one step
   int max_num_batched_tokens = 0;  // tokens in one step
-  int block_size = 0;              // tokens a block
+  bool prefix_caching = false;     // whether prompts that begin alike share blocks
 };
 
 // The step computes positions [computed, computed + num_tokens) of the sequence.
@@ -33,40 +36,69 @@ struct ScheduledChunk {
   bool completes() const { return num_tokens == sequence->remaining(); }
 };
 
+// A shared block that somebody is about to write into: what it holds goes into a block of the writer's own.
+struct BlockCopy {
+  kv::BlockId from;
+  kv::BlockId to;
+};
+
 class Scheduler {
  public:
-  // Keeps a reference to the pool, which must be able to hold every sequence alone.
-  Scheduler(kv::BlockPool& pool, SchedulerLimits limits);
+  // Keeps a reference to the cache, which must be able to hold every sequence alone.
+  Scheduler(kv::KvCache& cache, SchedulerLimits limits);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
 
-  // Ids must rise.
+  // Ids must rise; siblings have the ids behind their sequence's.
   void add(std::unique_ptr<Sequence> sequence);
   // Ends a sequence and frees its blocks; false where there is none of that id.
   bool remove(RequestId id);
   void remove_all();
 
   // The next step's work, oldest first, with blocks for all of it. Never empty while a sequence is left.
-  // Valid until the next call; advancing `computed` and appending tokens is the caller's part.
+  // Valid until the next call; it is for the caller to make the copies(), to compute, to advance() and to
+  // append tokens.
   std::span<const ScheduledChunk> schedule();
+  // To be made in this order before the step is computed.
+  std::span<const BlockCopy> copies() const { return copies_; }
+  // The chunk was computed: its full blocks can be shared from now on.
+  void advance(const ScheduledChunk& chunk);
+  // Sets the siblings of a running sequence going, whose prompt was just computed: they share its blocks.
+  std::vector<Sequence*> fork(Sequence& sequence);
 
   int num_running() const { return static_cast<int>(running_.size()); }
   int num_waiting() const { return static_cast<int>(waiting_.size()); }
   std::int64_t num_preemptions() const { return num_preemptions_; }
+  const PrefixCacheCounts& prefix_cache_counts() const { return prefix_cache_.counts(); }
 
  private:
-  int blocks_for(int tokens) const { return (tokens + limits_.block_size - 1) / limits_.block_size; }
+  using Queue = std::deque<std::unique_ptr<Sequence>>;
+
+  int blocks_for(int tokens) const { return (tokens + block_size_ - 1) / block_size_; }
+  void admit();
   bool may_start(const Sequence& sequence) const;
+  void schedule_decodes(int& budget);
+  void grant_prefills(int budget);
+  void schedule_prefills();
+  void schedule(Sequence& sequence, int num_tokens, int& budget);
+  bool is_computed_beside(const Sequence& sequence) const;
   int take_blocks(Sequence& sequence, int num_tokens);
+  bool unshare_block_to_write(Sequence& sequence);
+  std::optional<kv::BlockId> allocate_for(const Sequence& sequence);
   void preempt_youngest();
   void free_blocks(Sequence& sequence);
+  void end(Sequence& sequence);
 
   kv::BlockPool& pool_;
   SchedulerLimits limits_;
+  int block_size_;
+  PrefixCache prefix_cache_;
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
-  std::deque<std::unique_ptr<Sequence>> waiting_;   // oldest first, all younger than those running
+  Queue waiting_;                                   // oldest first, all younger than those running
+  std::vector<Sequence*> prefilling_;  // of the step at hand, those that have more than a token to go
   std::vector<ScheduledChunk> chunks_;
+  std::vector<BlockCopy> copies_;
   std::int64_t num_preemptions_ = 0;
 };
 

@@ -1,8 +1,9 @@
-// Sequence: one request while the engine works on it.
+// Sequence: one answer of one request while the engine works on it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -19,11 +20,19 @@ struct Sequence {
   std::size_t prompt_size;
   int computed = 0;                 // tokens whose keys and values are in the cache
   std::vector<kv::BlockId> blocks;  // of positions [0, computed), and of those computed in this step
+  // What the pool calls the contents of the first so many blocks, all of them full.
+  std::vector<kv::ContentId> contents;
+  int cached = 0;        // prompt tokens that were found in the cache
+  bool met = false;      // it was looked up in the cache before
+  bool resumed = false;  // it was preempted before
+  int granted = 0;       // tokens that the scheduler gives it in the step at hand
   int max_tokens;
   int min_tokens;
   std::vector<std::int32_t> stop_token_ids;
   Sampler sampler;
   bool wants_logprobs;
+  // The other answers to the same prompt, until it is computed; then they go on by themselves.
+  std::vector<std::unique_ptr<Sequence>> siblings;
 
   Sequence(RequestId request_id, Request request)
       : id(request_id),

@@ -1,11 +1,15 @@
 #include "kv/kv_cache.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
+#include <span>
 #include <string>
 #include <utility>
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "numeric/fp8.h"
 
 namespace octet::kv {
 
@@ -41,12 +45,68 @@ KvScales scales_in_use(const KvLayout& layout, KvScales scales) {
   return scales;
 }
 
+constexpr float kLargestFloat16 = 65504.0f;
+
+// Of magnitudes times their scale; 0 where nothing saturates: bfloat16 and float32 hold what a float does, and
+// the per-token-head dtypes make a scale for each vector.
+float largest_stored(KvDtype dtype) {
+  switch (dtype) {
+    case KvDtype::fp8_e4m3:
+      return fp8_e4m3::max;
+    case KvDtype::fp8_e5m2:
+      return fp8_e5m2::max;
+    case KvDtype::float16:
+      return kLargestFloat16;
+    default:
+      return 0;
+  }
+}
+
+std::vector<std::int32_t> saturation_limits(KvDtype dtype, const std::vector<float>& scales) {
+  std::vector<std::int32_t> limits;
+  const float largest = largest_stored(dtype);
+  if (largest > 0)
+    for (const float scale : scales) limits.push_back(std::bit_cast<std::int32_t>(largest * scale));
+  return limits;
+}
+
+// Magnitudes of floats are ordered as their bits are, those of infinities and NaNs above all; integers, so that
+// any compiler makes vectors of them.
+void count_above(std::span<const std::int32_t> limits, const float* x, int head_dim,
+                 std::atomic<std::int64_t>& count) {
+  std::int32_t above = 0;
+  for (const std::int32_t limit : limits) {
+    for (int i = 0; i < head_dim; ++i)
+      above += (std::bit_cast<std::int32_t>(x[i]) & 0x7fffffff) > limit ? 1 : 0;
+    x += head_dim;
+  }
+  if (above > 0) count.fetch_add(above, std::memory_order_relaxed);
+}
+
+// Marks a content seed, so that it is never the id of a block's contents.
+constexpr ContentId kSeedBit = ContentId{1} << 63;
+
+ContentId seed_of(const KvLayout& layout, const KvScales& scales) {
+  ContentId seed = scales.fingerprint();
+  const auto mix = [&](std::uint64_t value) {
+    seed = (seed ^ value) * 0x9e3779b97f4a7c15u;
+    seed ^= seed >> 32;
+  };
+  for (const LayerDtypes& dtypes : layout.layers)
+    mix(static_cast<std::uint64_t>(dtypes.k) << 8 | static_cast<std::uint64_t>(dtypes.v));
+  for (const int number : {layout.num_kv_heads, layout.head_dim, layout.block_size})
+    mix(static_cast<std::uint64_t>(number));
+  return seed | kSeedBit;
+}
+
 }  // namespace
 
 KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
     : layout_((layout.validate(), std::move(layout))),
       scales_((check_scales(layout_, scales), scales_in_use(layout_, std::move(scales)))),
-      pool_(num_blocks) {
+      pool_(num_blocks),
+      k_saturated_(layout_.layers.size()),
+      v_saturated_(layout_.layers.size()) {
   const auto total = checked_mul<std::int64_t>(layout_.bytes_per_block(), num_blocks);
   if (total) memory_ = HugeMemory(static_cast<std::size_t>(*total));
   if (memory_.data() == nullptr)
@@ -72,7 +132,9 @@ KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
     view.block_size = layout_.block_size;
     view.k_tile = kernels::k_tile_slots(layout_.block_size);
     views_.push_back(view);
+    set_saturation_limits(layer);
   }
+  content_seed_ = seed_of(layout_, scales_);
 }
 
 void KvCache::set_scales(int layer, LayerScales scales) {
@@ -82,6 +144,37 @@ void KvCache::set_scales(int layer, LayerScales scales) {
   scales_.layers[index] = scales_in_use(layout_.layers[index], std::move(scales));
   views_[index].k_scale = scales_.layers[index].k.data();
   views_[index].v_scale = scales_.layers[index].v.data();
+  set_saturation_limits(layer);
+  content_seed_ = seed_of(layout_, scales_);
+}
+
+void KvCache::set_saturation_limits(int layer) {
+  const auto index = static_cast<std::size_t>(layer);
+  k_saturated_[index].limits = saturation_limits(layout_.layers[index].k, scales_.layers[index].k);
+  v_saturated_[index].limits = saturation_limits(layout_.layers[index].v, scales_.layers[index].v);
+}
+
+void KvCache::copy_block(BlockId from, BlockId to) {
+  OCTET_CHECK(from >= 0 && from < pool_.num_blocks() && to >= 0 && to < pool_.num_blocks() && from != to);
+  const auto copy = [&](std::byte* blocks, std::int64_t bytes) {
+    std::memcpy(blocks + to * bytes, blocks + from * bytes, static_cast<std::size_t>(bytes));
+  };
+  for (int layer = 0; layer < layout_.num_layers(); ++layer) {
+    copy(view(layer).k, layout_.k_block_bytes(layer));
+    copy(view(layer).v, layout_.v_block_bytes(layer));
+  }
+}
+
+void KvCache::count_saturated(int layer, const float* k, const float* v) noexcept {
+  const auto index = static_cast<std::size_t>(layer);
+  count_above(k_saturated_[index].limits, k, layout_.head_dim, k_saturated_[index].count);
+  count_above(v_saturated_[index].limits, v, layout_.head_dim, v_saturated_[index].count);
+}
+
+SaturatedValues KvCache::saturated_values(int layer) const {
+  const auto index = static_cast<std::size_t>(layer);
+  return {k_saturated_.at(index).count.load(std::memory_order_relaxed),
+          v_saturated_.at(index).count.load(std::memory_order_relaxed)};
 }
 
 std::int64_t KvCache::total_bytes() const { return layout_.bytes_per_block() * pool_.num_blocks(); }

@@ -1,6 +1,7 @@
 // KvCache: the memory of the paged cache and its scales; hands kernels a KvView a layer.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +14,13 @@
 #include "kv/kv_scales.h"
 
 namespace octet::kv {
+
+// Elements of one layer that were stored since the start and that its scales (or float16) could not represent,
+// so that the largest value stands for them.
+struct SaturatedValues {
+  std::int64_t k = 0;
+  std::int64_t v = 0;
+};
 
 class KvCache {
  public:
@@ -33,12 +41,35 @@ class KvCache {
   std::int64_t total_bytes() const;
   const kernels::KvView& view(int layer) const { return views_[static_cast<std::size_t>(layer)]; }
 
+  // What the first block of every sequence follows, for PrefixIndex: it stands for layout, dtypes and scales,
+  // so that nothing written under others is found.
+  ContentId content_seed() const { return content_seed_; }
+  // Makes `to` hold what `from` holds, in every layer.
+  void copy_block(BlockId from, BlockId to);
+
+  // Counts what saturates of one token's keys and values [num_kv_heads, head_dim], which are to be stored in
+  // `layer`: as magnitudes beyond the largest stored value; a NaN counts too. Safe from several threads at
+  // once.
+  void count_saturated(int layer, const float* k, const float* v) noexcept;
+  SaturatedValues saturated_values(int layer) const;
+
  private:
+  // Magnitudes above `limits` saturate; empty where the dtype cannot.
+  struct SaturationCounter {
+    std::vector<std::int32_t> limits;  // [num_kv_heads], bits of a float
+    std::atomic<std::int64_t> count{0};
+  };
+
+  void set_saturation_limits(int layer);
+
   KvLayout layout_;
   KvScales scales_;
   BlockPool pool_;
   HugeMemory memory_;
   std::vector<kernels::KvView> views_;
+  ContentId content_seed_ = 0;
+  std::vector<SaturationCounter> k_saturated_;  // [num_layers]
+  std::vector<SaturationCounter> v_saturated_;  // [num_layers]
 };
 
 }  // namespace octet::kv

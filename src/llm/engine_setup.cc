@@ -126,7 +126,8 @@ EngineSetup set_up_engine(const LLMOptions& options) {
       *loaded.model, *setup.cache,
       engine::EngineOptions{.max_num_seqs = options.max_num_seqs,
                             .max_num_batched_tokens = options.max_num_batched_tokens,
-                            .max_model_len = setup.max_model_len});
+                            .max_model_len = setup.max_model_len,
+                            .enable_prefix_caching = options.enable_prefix_caching});
   setup.loaded = std::move(loaded);
   return setup;
 }

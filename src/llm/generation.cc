@@ -117,6 +117,8 @@ class Generation {
   void accept(const engine::TokenOutput& token) {
     const auto found = running_.find(token.request);
     if (found == running_.end()) return;  // a stop string ended it in this very step
+    if (token.finish_reason == engine::FinishReason::error)
+      throw Error(ErrorCode::internal, token.error, "prompt " + std::to_string(found->second));
     const std::size_t index = found->second;
     CompletionOutput& completion = outputs_[index].outputs.front();
     if (completion.token_ids.empty()) outputs_[index].timings.first_token = seconds();

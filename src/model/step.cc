@@ -97,6 +97,7 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
       kernels::hadamard(qkv + static_cast<std::int64_t>(t) * row_width, c.num_heads + c.num_kv_heads,
                         c.head_dim);
     const float* k = qkv + static_cast<std::int64_t>(t) * row_width + q_width;
+    step.cache->count_saturated(layer, k, k + kv_width);
     step.table.store_kv({k, k + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
   };
   const int tokens = step.num_tokens();

@@ -271,6 +271,121 @@ TEST(Engine, HundredsOfRandomRequests) {
   }
 }
 
+// What a request gives in an engine of the same setting that has never seen another one.
+Result run_cold(const Setting& setting, const Request& request) { return Harness(setting).run({request})[0]; }
+
+bool same_bits(const Result& a, const Result& b) {
+  if (!(a == b) || a.logprobs.size() != b.logprobs.size()) return false;
+  for (std::size_t i = 0; i < a.logprobs.size(); ++i)
+    if (!std::equal(a.logprobs[i].begin(), a.logprobs[i].end(), b.logprobs[i].begin(), b.logprobs[i].end(),
+                    [](const TokenLogprob& x, const TokenLogprob& y) {
+                      return x.token_id == y.token_id && x.logprob == y.logprob && x.rank == y.rank;
+                    }))
+      return false;
+  return true;
+}
+
+// FP8, where a last bit of a key is enough to store it as its neighbour: turns of a chat, prompts that begin
+// alike, and the same ones again, in a cache that must evict and preempt.
+TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
+  for (const KvDtype dtype : {KvDtype::fp8_e4m3, KvDtype::float16, KvDtype::int8_hadamard_per_token_head}) {
+    Setting setting{.num_blocks = 28, .block_size = 8, .dtype = dtype};
+    setting.engine.max_num_batched_tokens = 40;
+    std::mt19937_64 random(41);
+    Harness harness(setting);
+    const Ids system = random_prompt(random, 30);
+    std::vector<Request> requests;
+    for (int i = 0; i < 6; ++i) {
+      Request request{.prompt = system, .sampling = {.temperature = 0, .logprobs = 2}, .max_tokens = 40};
+      for (const auto id : random_prompt(random, 5 + random() % 30)) request.prompt.push_back(id);
+      requests.push_back(request);
+      requests.push_back(std::move(request));
+    }
+    for (int turn = 0; turn < 2; ++turn) {
+      const std::vector<Result> results = harness.run(requests);
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        ASSERT_TRUE(same_bits(results[i], run_cold(setting, requests[i])))
+            << dtype_name(dtype) << ", turn " << turn << ", request " << i;
+        requests[i].prompt.insert(requests[i].prompt.end(), results[i].tokens.begin(), results[i].tokens.end());
+        requests[i].prompt.push_back(3);
+      }
+    }
+    const EngineStats stats = harness.engine().stats();
+    EXPECT_GT(stats.prefix_cache_hits, 500);
+    EXPECT_LT(stats.prefix_cache_hits, stats.prefix_cache_queries);
+    EXPECT_GT(stats.num_preemptions, 0);
+  }
+}
+
+TEST(Engine, TheSecondTurnOfAChatComputesOnlyWhatIsNew) {
+  Harness harness({});
+  Request request{.prompt = Ids(100, 7), .sampling = {.temperature = 0}, .max_tokens = 20};
+  const Ids answer = harness.run({request})[0].tokens;
+  const std::int64_t before = harness.engine().stats().num_batch_tokens;
+  request.prompt.insert(request.prompt.end(), answer.begin(), answer.end());
+  request.max_tokens = 1;
+  harness.run({request});
+  EXPECT_EQ(harness.engine().stats().num_batch_tokens - before, 120 - 96);
+  EXPECT_EQ(harness.engine().stats().prompt_tokens, 100 + 120);
+  EXPECT_EQ(harness.engine().stats().generation_tokens, 21);
+
+  Setting setting;
+  setting.engine.enable_prefix_caching = false;
+  Harness without(setting);
+  for (int i = 0; i < 2; ++i) without.run({request});
+  EXPECT_EQ(without.engine().stats().num_batch_tokens, 240);
+  EXPECT_EQ(without.engine().stats().prefix_cache_queries, 0);
+}
+
+TEST(Engine, SeveralAnswersAreWhatTheyWouldBeAlone) {
+  const auto answers = [](const Setting& setting, Request request, int n) {
+    Harness harness(setting);
+    request.n = n;
+    const RequestId first = harness.engine().add(request);
+    while (harness.engine().has_unfinished()) harness.step();
+    EXPECT_EQ(harness.cache().pool().num_free(), harness.cache().pool().num_blocks());
+    std::vector<Result> results;
+    for (int i = 0; i < n; ++i) results.push_back(harness.results()[first + i]);
+    return results;
+  };
+  std::mt19937_64 random(43);
+  Request request{.prompt = random_prompt(random, 45),
+                  .sampling = {.temperature = 1.2, .seed = 500, .logprobs = 1},
+                  .max_tokens = 50};
+  for (const bool prefix_caching : {false, true}) {
+    Setting setting{.dtype = KvDtype::fp8_e4m3};
+    setting.engine.enable_prefix_caching = prefix_caching;
+    std::vector<Result> alone;
+    for (int i = 0; i < 5; ++i) {
+      Request each = request;
+      *each.sampling.seed += static_cast<std::uint64_t>(i);
+      alone.push_back(run_cold(setting, each));
+    }
+    EXPECT_NE(alone[0].tokens, alone[1].tokens);
+    for (const int sequences : {32, 3}) {
+      for (const int blocks : {200, 10}) {
+        setting.engine.max_num_seqs = sequences;
+        setting.num_blocks = blocks;
+        const std::vector<Result> together = answers(setting, request, 5);
+        for (std::size_t i = 0; i < 5; ++i)
+          ASSERT_TRUE(same_bits(together[i], alone[i])) << sequences << " sequences, answer " << i;
+      }
+    }
+  }
+}
+
+TEST(Engine, ABrokenAnswerEndsAloneAndTheOthersGoOn) {
+  Harness harness({});
+  Request request{.prompt = Ids{5, 6, 7}, .sampling = {.temperature = 0}, .max_tokens = 6};
+  const RequestId good = harness.engine().add(request);
+  request.sampling.logit_bias = {{4, std::numeric_limits<float>::infinity()}};
+  const RequestId bad = harness.engine().add(request);
+  while (harness.engine().has_unfinished()) harness.step();
+  EXPECT_EQ(harness.results()[bad].reason, FinishReason::error);
+  EXPECT_EQ(harness.results()[good].reason, FinishReason::length);
+  EXPECT_EQ(harness.results()[good].tokens.size(), 6u);
+}
+
 TEST(Engine, CancellingFreesAtOnce) {
   Harness harness({});
   Engine& engine = harness.engine();
@@ -373,6 +488,23 @@ TEST(Engine, RefusesBadRequestsWithOneClearMessage) {
   EXPECT_EQ(message({.prompt = Ids(159, 63)}), "no error");
 }
 
+TEST(Engine, ABiasMakesATokenLikelyOrImpossible) {
+  Request request{.prompt = Ids{5, 6, 7}, .sampling = {.temperature = 0, .logprobs = 0}, .max_tokens = 4};
+  const Result free = run({}, {request})[0];
+  request.sampling.logit_bias = {{free.tokens[0], -100.0f}};
+  EXPECT_NE(run({}, {request})[0].tokens[0], free.tokens[0]);
+  request.sampling.logit_bias = {{9, 100.0f}};
+  const Result forced = run({}, {request})[0];
+  EXPECT_EQ(forced.tokens, Ids(4, 9));
+  EXPECT_LT(forced.logprobs[0][0].logprob, -0.1f) << "the model's own distribution, as without the bias";
+  Harness harness({});
+  request.sampling.logit_bias = {{64, 1.0f}};
+  EXPECT_THROW(harness.engine().add(request), Error);
+  request.sampling.logit_bias.clear();
+  request.n = 0;
+  EXPECT_THROW(harness.engine().add(request), Error);
+}
+
 TEST(Engine, RefusesOptionsThatCannotWork) {
   const auto error = [](const Setting& setting) {
     return error_of([&] { Harness harness(setting); }).value_or(Error(ErrorCode::internal, "no error"));
@@ -403,10 +535,12 @@ TEST(Engine, AModelThatGivesNanEndsEveryRequestWithAnError) {
   Harness harness({.checkpoint = open_tiny("nan", options)});
   harness.engine().add({.prompt = {1, 2, 3}});
   harness.engine().add({.prompt = {4}});
-  const auto error = error_of([&] { harness.engine().step(); });
-  ASSERT_TRUE(error.has_value());
-  EXPECT_EQ(error->code(), ErrorCode::internal);
-  EXPECT_NE(error->message().find("the model produced no finite logits"), std::string::npos);
+  const std::vector<TokenOutput> outputs = harness.engine().step();
+  ASSERT_EQ(outputs.size(), 2u);
+  for (const TokenOutput& output : outputs) {
+    EXPECT_EQ(output.finish_reason, FinishReason::error);
+    EXPECT_NE(output.error.find("the model produced no finite logits"), std::string::npos) << output.error;
+  }
   EXPECT_FALSE(harness.engine().has_unfinished());
   EXPECT_EQ(harness.cache().pool().num_free(), harness.cache().pool().num_blocks());
   EXPECT_TRUE(harness.engine().step().empty());

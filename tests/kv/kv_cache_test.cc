@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -137,6 +138,62 @@ TEST(KvCache, RefusesABadLayout) {
   layout.block_size = 12;
   EXPECT_EQ(error_of([&] { KvCache(layout, kBlocks, KvScales::ones(3, 2)); }).code(),
             ErrorCode::invalid_argument);
+}
+
+TEST(KvCache, ContentsUnderOtherScalesOrDtypesHaveAnotherSeed) {
+  KvCache cache(kLayout, kBlocks, scales_of(kLayout));
+  const ContentId seed = cache.content_seed();
+  EXPECT_EQ(KvCache(kLayout, 2, scales_of(kLayout)).content_seed(), seed);
+  EXPECT_NE(KvCache(kLayout, kBlocks, KvScales::ones(3, 2)).content_seed(), seed);
+  KvLayout layout = kLayout;
+  layout.layers[1].v = KvDtype::fp8_e4m3;
+  EXPECT_NE(KvCache(layout, kBlocks, scales_of(layout)).content_seed(), seed);
+  cache.set_scales(1, {{3.0f, 3.0f}, {1.0f, 1.0f}, {}});
+  EXPECT_NE(cache.content_seed(), seed);
+}
+
+TEST(KvCache, CopyingABlockCopiesItInEveryLayer) {
+  KvCache cache(kLayout, kBlocks, scales_of(kLayout));
+  for (int layer = 0; layer < 3; ++layer) {
+    std::memset(cache.view(layer).k, 10 + layer, static_cast<std::size_t>(kLayout.k_block_bytes(layer)));
+    std::memset(cache.view(layer).v, 20 + layer, static_cast<std::size_t>(kLayout.v_block_bytes(layer)));
+  }
+  cache.copy_block(0, 3);
+  for (int layer = 0; layer < 3; ++layer) {
+    const std::int64_t k = kLayout.k_block_bytes(layer), v = kLayout.v_block_bytes(layer);
+    for (const std::int64_t i : {std::int64_t{0}, k - 1})
+      EXPECT_EQ(cache.view(layer).k[3 * k + i], static_cast<std::byte>(10 + layer));
+    for (const std::int64_t i : {std::int64_t{0}, v - 1})
+      EXPECT_EQ(cache.view(layer).v[3 * v + i], static_cast<std::byte>(20 + layer));
+    EXPECT_EQ(cache.view(layer).k[3 * k - 1], std::byte{0});
+    EXPECT_EQ(cache.view(layer).v[4 * v], std::byte{0});
+  }
+  EXPECT_THROW(cache.copy_block(0, kBlocks), Error);
+}
+
+TEST(KvCache, CountsWhatTheScalesCannotRepresent) {
+  KvCache cache(kLayout, kBlocks, scales_of(kLayout));  // layer 1: k scales 1, 1.5; v scales 1.25, 1
+  std::vector<float> k(32, 448.0f), v(32, -57344.0f);   // the largest of e4m3 and e5m2: they fit
+  cache.count_saturated(1, k.data(), v.data());
+  EXPECT_EQ(cache.saturated_values(1).k, 0);
+  EXPECT_EQ(cache.saturated_values(1).v, 0);
+  k[3] = -449.0f;
+  k[20] = 671.0f;  // within 448 * 1.5
+  k[21] = -673.0f;
+  k[31] = std::numeric_limits<float>::quiet_NaN();
+  v[0] = 57345.0f;  // within 57344 * 1.25
+  v[16] = std::numeric_limits<float>::infinity();
+  cache.count_saturated(1, k.data(), v.data());
+  cache.count_saturated(1, k.data(), v.data());
+  EXPECT_EQ(cache.saturated_values(1).k, 6);
+  EXPECT_EQ(cache.saturated_values(1).v, 2);
+  EXPECT_EQ(cache.saturated_values(0).k + cache.saturated_values(2).v, 0);
+
+  KvCache wide({1, 2, 16, 8, KvDtype::bfloat16, KvDtype::float16}, 1, KvScales::ones(1, 2));
+  std::fill(k.begin(), k.end(), 1e9f);
+  wide.count_saturated(0, k.data(), k.data());
+  EXPECT_EQ(wide.saturated_values(0).k, 0);
+  EXPECT_EQ(wide.saturated_values(0).v, 32);
 }
 
 }  // namespace
