@@ -17,6 +17,7 @@ namespace octet {
 
 struct BenchOptions {
   std::string model;                          // a checkpoint directory
+  std::string dtype = "float32";              // of activations, as LLMOptions has it
   std::vector<int> depths = {0, 2048, 7000};  // tokens cached before what is timed
   std::vector<std::string> kv_cache_dtypes = {"auto", "fp8_e4m3", "fp8_e5m2"};
   std::string kv_cache_dtype_k;  // as LLMOptions has them, for every row
@@ -57,6 +58,7 @@ struct BenchResult {
   std::string isa;
   int threads = 0;
   std::int64_t weight_bytes = 0;  // that one decoded token has to read
+  std::string dtype;              // of activations: float32 or bfloat16
   std::string load_strategy;      // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)
   double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
   std::vector<BenchRow> rows;     // dtype by dtype, depth by depth, batch by batch, as asked

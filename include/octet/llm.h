@@ -24,6 +24,10 @@ namespace octet {
 // How to load; vLLM's names. Every field has an initializer, so that -Wextra accepts designated ones.
 struct LLMOptions {
   std::string model = {};  // a checkpoint directory
+  // What activations are rounded to before a linear layer multiplies them: float32, not at all; bfloat16, which
+  // CPUs with AVX-512-BF16 multiply twice as fast; auto, the dtype of the checkpoint where it is one of the
+  // two, else float32. Sums, the residual stream, norms and attention are float32 in any case.
+  std::string dtype = "float32";
   // One of kv_cache_dtype_names(), such as auto, fp8 (fp8_e4m3), fp8_e5m2, int8_hadamard_per_token_head,
   // float16; see docs/kv-cache.md for what they are
   std::string kv_cache_dtype = "auto";

@@ -15,6 +15,7 @@
 #include "apps/commands.h"
 #include "apps/config_flag.h"
 #include "apps/interruption.h"
+#include "apps/loading_flags.h"
 
 namespace octet::apps {
 
@@ -47,9 +48,9 @@ int name_width(const BenchFlags& flags) {
 
 void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
   const BenchOptions& options = flags.options;
-  out << options.model << ", " << result.isa << ", " << result.threads << " threads; prefill of "
-      << options.prefill_tokens << " and decode of " << options.decode_tokens << " tokens, median (range) of "
-      << options.runs << " runs\n"
+  out << options.model << ", " << result.isa << ", " << result.threads << " threads, " << result.dtype
+      << " activations; prefill of " << options.prefill_tokens << " and decode of " << options.decode_tokens
+      << " tokens, median (range) of " << options.runs << " runs\n"
       << line(
              "memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n\n",
              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
@@ -93,6 +94,7 @@ void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& r
                     {"decode_bytes_per_second", row.decode_bandwidth}});
   const Json document = {{"model", flags.options.model},
                          {"isa", result.isa},
+                         {"dtype", result.dtype},
                          {"load_strategy", result.load_strategy},
                          {"threads", result.threads},
                          {"prefill_tokens", flags.options.prefill_tokens},
@@ -151,10 +153,7 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
                   "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
-  app->add_option(
-         "--safetensors-load-strategy", options.safetensors_load_strategy,
-         "Weights: lazy = mapped, eager = copied to huge pages (faster), auto = eager where memory allows")
-      ->check(CLI::IsMember({"auto", "lazy", "eager"}));
+  add_loading_flags(*app, options.dtype, options.safetensors_load_strategy);
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

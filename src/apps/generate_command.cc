@@ -16,6 +16,7 @@
 #include "apps/commands.h"
 #include "apps/config_flag.h"
 #include "apps/interruption.h"
+#include "apps/loading_flags.h"
 #include "apps/prompts.h"
 #include "apps/seed_flag.h"
 
@@ -69,10 +70,7 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
                  "Tokens in a block of the cache: 8, 16, 32, 64 or 128");
   app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
                  "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [chosen]");
-  app.add_option(
-         "--safetensors-load-strategy", flags.options.safetensors_load_strategy,
-         "Weights: lazy = mapped, eager = copied to huge pages (faster), auto = eager where memory allows")
-      ->check(CLI::IsMember({"auto", "lazy", "eager"}));
+  add_loading_flags(app, flags.options.dtype, flags.options.safetensors_load_strategy);
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", flags.options.enable_prefix_caching,
                "Prompts that begin alike are computed once [on]");
   app.add_option("--threads", flags.options.threads, "Threads [the physical cores]");

@@ -22,11 +22,16 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+// Byte permutations are asked for too: Cooper Lake has AVX512-BF16 without them.
+bool has_avx512_bf16() {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi");
+}
+
 constexpr std::array kIsas{
     Isa{"reference", [] { return true; }, reference_table},
     Isa{"avx2", has_avx2, avx2_table},
     Isa{"avx512", has_avx512, avx512_table},
-    Isa{"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, avx512_bf16_table},
+    Isa{"avx512_bf16", has_avx512_bf16, avx512_bf16_table},
 };
 
 constexpr auto kNames = [] {

@@ -38,6 +38,19 @@ struct GemvArgs {
   int num_tokens;  // any number is right; see gemv_block_tokens
 };
 
+// The same with both sides in bfloat16, each sum in float32.
+struct Bf16GemvArgs {
+  const std::uint16_t* weight;  // [rows, cols], row-major
+  int cols;
+  int row_begin;
+  int row_end;
+  const std::uint16_t* x;  // [num_tokens, cols], stride x_stride
+  std::int64_t x_stride;
+  float* y;  // [num_tokens, rows], stride y_stride; y[m * y_stride + r] is written
+  std::int64_t y_stride;
+  int num_tokens;
+};
+
 // Quantise one token's keys and values and write them into the cache at `slot`.
 struct StoreKvArgs {
   const float* k;  // [num_kv_heads, head_dim], after rotary embedding
@@ -112,7 +125,12 @@ struct KernelTable {
   // out[i] = float(weight[i]), exactly; `size` elements of `dtype`.
   void (*to_float)(float* out, const void* in, Dtype dtype, std::int64_t size) noexcept;
 
+  // out[i] = x[i] to bfloat16, to nearest even; NaN stays NaN.
+  void (*to_bfloat16)(std::uint16_t* out, const float* x, std::int64_t size) noexcept;
+
   void (*gemv)(const GemvArgs&) noexcept;
+  // Null where the CPU has no instruction for it: there gemv of rounded activations does as well.
+  void (*gemv_bf16)(const Bf16GemvArgs&) noexcept;
   void (*store_kv)(const StoreKvArgs&) noexcept;
   void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
   void (*merge_attention)(const MergeAttentionArgs&) noexcept;

@@ -135,6 +135,10 @@ void to_float(float* out, const void* in, Dtype dtype, std::int64_t size) noexce
   for (std::int64_t i = 0; i < size; ++i) out[i] = element(in, dtype, i);
 }
 
+void to_bfloat16(std::uint16_t* out, const float* x, std::int64_t size) noexcept {
+  for (std::int64_t i = 0; i < size; ++i) out[i] = bfloat16::from_float(x[i]).bits;
+}
+
 void gemv(const GemvArgs& args) noexcept {
   for (int m = 0; m < args.num_tokens; ++m) {
     const float* x = args.x + m * args.x_stride;
@@ -185,7 +189,9 @@ const KernelTable& reference_table() noexcept {
       .silu_mul = reference::silu_mul,
       .add = reference::add,
       .to_float = reference::to_float,
+      .to_bfloat16 = reference::to_bfloat16,
       .gemv = reference::gemv,
+      .gemv_bf16 = nullptr,
       .store_kv = reference::store_kv,
       .decode_attention = reference::decode_attention,
       .merge_attention = reference::merge_attention,

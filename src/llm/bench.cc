@@ -138,6 +138,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens,
                                             options.safetensors_load_strategy);
   const model::ModelConfig& config = loaded.model->config();
+  const Dtype dtype = llm::choose_dtype(options.dtype, config);
+  loaded.model->set_dtype(dtype);
   const int most_sequences = *std::max_element(options.batches.begin(), options.batches.end());
   const int most_tokens = longest_sequence(options);
   require(most_tokens <= config.max_position_embeddings, "depths",
@@ -155,6 +157,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
   result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings);
+  result.dtype = dtype_name(dtype);
   result.load_strategy = loaded.copied ? "eager" : "lazy";
   result.read_bandwidth = measure_read_bandwidth(result.threads);
   if (on_row && !on_row(result)) return result;

@@ -87,6 +87,13 @@ LoadedModel load_model(const std::string& directory, const std::string& isa, int
   return loaded;
 }
 
+Dtype choose_dtype(const std::string& dtype, const model::ModelConfig& config) {
+  if (dtype == "bfloat16" || (dtype == "auto" && config.dtype == Dtype::bfloat16)) return Dtype::bfloat16;
+  if (dtype == "float32" || dtype == "auto") return Dtype::float32;
+  throw Error(ErrorCode::invalid_argument, "expected float32, bfloat16 or auto, found '" + dtype + "'",
+              "dtype");
+}
+
 EngineSetup set_up_engine(const LLMOptions& options) {
   check_options(options);
   const ScaleCalculation calculation =
@@ -95,6 +102,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
                                   options.safetensors_load_strategy);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();
+  loaded.model->set_dtype(choose_dtype(options.dtype, config));
   text::Tokenizer tokenizer = text::Tokenizer::load(options.model);
   EngineSetup setup{.loaded = {}, .tokenizer = tokenizer};
   if (!tokenizer.chat_template().empty())

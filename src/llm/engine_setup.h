@@ -37,6 +37,10 @@ struct LoadedModel {
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
                        int max_batched_tokens, const std::string& load_strategy);
 
+// LLMOptions::dtype for this model: float32 or bfloat16. Throws Error{invalid_argument} for anything but
+// float32, bfloat16 and auto.
+Dtype choose_dtype(const std::string& dtype, const model::ModelConfig& config);
+
 // What LLM::Impl holds.
 struct EngineSetup {
   LoadedModel loaded;

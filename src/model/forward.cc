@@ -69,6 +69,11 @@ std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   return impl_->project(plan, hidden);
 }
 
+void Model::set_dtype(Dtype dtype) {
+  OCTET_CHECK(dtype == Dtype::float32 || dtype == Dtype::bfloat16);
+  impl_->step.dtype = dtype;
+}
+
 void Model::set_observer(AttentionObserver* observer) { impl_->step.observer = observer; }
 
 void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {

@@ -34,6 +34,11 @@ class Model {
   // max_batched_tokens and every slot and block inside the cache.
   std::span<float> forward(const BatchPlan& plan, kv::KvCache& cache);
 
+  // What activations are rounded to before a linear layer multiplies them: float32 (not at all; so it begins)
+  // or bfloat16, which CPUs that multiply it do twice as fast. Sums, residuals, norms and attention are
+  // float32.
+  void set_dtype(Dtype dtype);
+
   // `observer` watches every later step, until null is set. Not owned.
   void set_observer(AttentionObserver* observer);
 

@@ -42,6 +42,55 @@ RowRange find_rows(std::span<const Product> products, int task, int task_rows) {
   return {product, task * task_rows, std::min((task + 1) * task_rows, product->linear->rows)};
 }
 
+bool multiplies_bf16(const kernels::KernelTable& table, const Linear& linear) {
+  return table.gemv_bf16 != nullptr && linear.dtype == Dtype::bfloat16;
+}
+
+// The activations of a product as the kernels take them.
+struct Activations {
+  const float* values;           // [num_tokens, stride]
+  const std::uint16_t* bfloats;  // the same in bfloat16; null where they are not wanted
+  std::int64_t stride;
+};
+
+// Rounds x to the step's dtype: as bfloat16 for the kernel that takes it, as floats again for the other.
+Activations round(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
+                  int num_tokens) {
+  if (step.dtype == Dtype::float32) return {x, nullptr, x_stride};
+  const int cols = products.front().linear->cols;
+  const auto width = static_cast<std::size_t>(cols), tokens = static_cast<std::size_t>(num_tokens);
+  const bool in_floats = std::any_of(products.begin(), products.end(), [&](const Product& product) {
+    return !multiplies_bf16(step.table, *product.linear);
+  });
+  auto* bfloats = reinterpret_cast<std::uint16_t*>(step.workspace.bfloats.reserve((tokens * width + 1) / 2));
+  float* values = in_floats ? step.workspace.rounded.reserve(tokens * width) : nullptr;
+  const auto round_row = [&](std::size_t row, int) {
+    std::uint16_t* rounded = bfloats + row * width;
+    step.table.to_bfloat16(rounded, x + static_cast<std::int64_t>(row) * x_stride, cols);
+    if (in_floats) step.table.to_float(values + row * width, rounded, Dtype::bfloat16, cols);
+  };
+  if (num_tokens >= kManyTokens)
+    step.pool.run(tokens, round_row);
+  else
+    for (std::size_t row = 0; row < tokens; ++row) round_row(row, 0);
+  return {values, bfloats, cols};
+}
+
+// Rows [begin, end) of a product for tokens [first, last).
+void multiply_rows(const Step& step, const RowRange& rows, const Activations& x, int cols, int first,
+                   int last) {
+  const Linear& linear = *rows.product->linear;
+  const std::int64_t y_stride = rows.product->y_stride;
+  float* y = rows.product->y + first * y_stride;
+  if (x.bfloats != nullptr && multiplies_bf16(step.table, linear))
+    step.table.gemv_bf16({static_cast<const std::uint16_t*>(linear.weight), cols, rows.begin, rows.end,
+                          x.bfloats + first * x.stride, x.stride, y, y_stride, last - first});
+  else
+    step.table.gemv({linear.weight, linear.dtype, cols, rows.begin, rows.end, x.values + first * x.stride,
+                     x.stride, y, y_stride, last - first});
+  add_bias(linear, *rows.product, rows.begin, rows.end, first, last);
+}
+
 }  // namespace
 
 void multiply(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
@@ -58,15 +107,11 @@ void multiply(Step& step, std::span<const Product> products, const float* x, std
   const int blocks = (num_tokens + most - 1) / most;
   const int block_tokens = (num_tokens + blocks - 1) / blocks;
 
+  const Activations activations = round(step, products, x, x_stride, num_tokens);
   step.pool.run(static_cast<std::size_t>(blocks * row_tasks), [&](std::size_t index, int) {
     const RowRange rows = find_rows(products, static_cast<int>(index) % row_tasks, task_rows);
     const int first = static_cast<int>(index) / row_tasks * block_tokens;
-    const int last = std::min(first + block_tokens, num_tokens);
-    const Linear& linear = *rows.product->linear;
-    const std::int64_t y_stride = rows.product->y_stride;
-    step.table.gemv({linear.weight, linear.dtype, cols, rows.begin, rows.end, x + first * x_stride, x_stride,
-                     rows.product->y + first * y_stride, y_stride, last - first});
-    add_bias(linear, *rows.product, rows.begin, rows.end, first, last);
+    multiply_rows(step, rows, activations, cols, first, std::min(first + block_tokens, num_tokens));
   });
 }
 

@@ -47,6 +47,8 @@ struct Workspace {
   AlignedFloats cos, sin;                     // [T, d / 2]
   AlignedFloats partial_out;                  // [decode items, group, d]
   AlignedFloats partial_max, partial_sum;     // [decode items, group]
+  AlignedFloats bfloats;                      // [T, columns] of bfloat16: rounded activations
+  AlignedFloats rounded;                      // [T, columns]: the same as floats, where a kernel wants them so
   std::vector<AlignedFloats> thread_scratch;  // [threads]
 };
 
@@ -68,6 +70,7 @@ struct Step {
   const kernels::KernelTable& table;
   ThreadPool& pool;
   Workspace& workspace;
+  Dtype dtype = Dtype::float32;  // of activations in the linear layers: Model::set_dtype
   const BatchPlan* plan = nullptr;
   kv::KvCache* cache = nullptr;
   AttentionObserver* observer = nullptr;  // or nobody watches

@@ -1,11 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
 
 #include "kernels/reference.h"
+#include "numeric/float16.h"
 #include "tables.h"
 
 namespace octet::kernels {
@@ -135,6 +137,51 @@ TEST_P(GemvTest, NanInAWeightReachesItsRowAlone) {
     EXPECT_EQ(y[1], 0.0f);
     EXPECT_EQ(y[3], 0.0f);
   }
+}
+
+TEST_P(GemvTest, ToBfloat16RoundsToNearestEven) {
+  std::vector<float> x = {0.0f,     -0.0f,     1.0f,    1.00390625f,   1.01171875f, -1.00390625f,
+                          INFINITY, -INFINITY, 3.4e38f, std::nanf(""), 1e-40f,      -65280.0f};
+  std::mt19937 random(25);
+  for (int i = 0; i < 10000; ++i) x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
+  std::vector<std::uint16_t> found(x.size()), expected(x.size());
+  table().to_bfloat16(found.data(), x.data(), static_cast<std::int64_t>(x.size()));
+  reference().to_bfloat16(expected.data(), x.data(), static_cast<std::int64_t>(x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_EQ(found[i], expected[i]) << x[i];
+}
+
+// bfloat16 by bfloat16, where a table has it: against gemv over the same numbers, and the same bits in any
+// company.
+TEST_P(GemvTest, Bfloat16ActivationsAreMultipliedAsFloatsAre) {
+  if (table().gemv_bf16 == nullptr) GTEST_SKIP() << table().isa << " has no gemv_bf16";
+  std::mt19937 random(26);
+  std::normal_distribution<float> normal;
+  constexpr int kRows = 23;
+  for (const int cols : {1, 2, 31, 32, 33, 100, 576, 1536})
+    for (int tokens = 1; tokens <= 15; ++tokens) {
+      const auto bfloats = [&](int count) {
+        std::vector<std::uint16_t> numbers(static_cast<std::size_t>(count));
+        for (std::uint16_t& number : numbers) number = bfloat16::from_float(normal(random)).bits;
+        return numbers;
+      };
+      const std::vector<std::uint16_t> weight = bfloats(kRows * cols), x = bfloats(tokens * (cols + 1));
+      std::vector<float> values(x.size());
+      reference().to_float(values.data(), x.data(), Dtype::bfloat16, static_cast<std::int64_t>(x.size()));
+      const auto count = static_cast<std::size_t>(tokens * kRows);
+      std::vector<float> y(count, kCanary), expected(count, kCanary), alone(kRows);
+      const int begin = tokens % 3, end = kRows - tokens % 2;
+      table().gemv_bf16({weight.data(), cols, begin, end, x.data(), cols + 1, y.data(), kRows, tokens});
+      reference().gemv({weight.data(), Dtype::bfloat16, cols, begin, end, values.data(), cols + 1,
+                        expected.data(), kRows, tokens});
+      const float tolerance = 1e-6f * (4.0f + 4.0f * std::sqrt(static_cast<float>(cols)));
+      for (std::size_t i = 0; i < count; ++i) ASSERT_NEAR(y[i], expected[i], tolerance) << cols << " at " << i;
+      for (int token = 0; token < tokens; ++token) {
+        table().gemv_bf16(
+            {weight.data(), cols, begin, end, x.data() + token * (cols + 1), cols + 1, alone.data(), kRows, 1});
+        for (int r = begin; r < end; ++r)
+          ASSERT_EQ(alone[static_cast<std::size_t>(r)], y[static_cast<std::size_t>(token * kRows + r)]);
+      }
+    }
 }
 
 OCTET_INSTANTIATE_TABLES(GemvTest);

@@ -289,6 +289,7 @@ TEST(Llm, RefusesBadOptionsByName) {
   EXPECT_EQ(refused({.kv_cache_memory_bytes = -5}), "kv_cache_memory_bytes");
   EXPECT_EQ(refused({.max_num_seqs = 0}), "max_num_seqs");
   EXPECT_EQ(refused({.max_num_batched_tokens = 3}), "max_num_batched_tokens");
+  EXPECT_EQ(refused({.dtype = "float16"}), "dtype");
   EXPECT_EQ(refused({.safetensors_load_strategy = "prefetch"}), "safetensors_load_strategy");
   EXPECT_EQ(refused({.threads = -1}), "threads");
   EXPECT_EQ(refused({.threads = 1 << 20}), "threads");

@@ -172,6 +172,31 @@ TEST(Forward, EveryInstructionSetAgrees) {
   }
 }
 
+TEST(Forward, RoundsActivationsToBfloat16WhereAsked) {
+  for (const bool bfloat16_weights : {false, true}) {
+    TinyOptions tiny;
+    tiny.bfloat16 = bfloat16_weights;
+    const std::string directory = tiny_directory(bfloat16_weights ? "rounded_bf16" : "rounded_f32", tiny);
+    SequenceRunner runner(directory, {});
+    const auto ids = random_ids(40, runner.config().vocab_size, 12);
+    const std::vector<float> exact = runner.logits(ids, 40);
+    runner.model().set_dtype(Dtype::bfloat16);
+    const std::vector<float> rounded = runner.logits(ids, 40);
+    // Eight bits of mantissa in every linear layer; logits reach about 20.
+    EXPECT_GT(worst_difference(exact, rounded), 1e-3f);
+    EXPECT_LT(worst_difference(exact, rounded), 1.0f);
+    for (const int chunk : {3, 7}) EXPECT_EQ(runner.logits(ids, chunk), rounded) << chunk;
+    runner.model().set_dtype(Dtype::float32);
+    EXPECT_EQ(runner.logits(ids, 40), exact);
+    // Where the last bit of a sum differs, a rounding may go the other way: no closer than rounding itself.
+    RunnerOptions plain;
+    plain.isa = "reference";
+    SequenceRunner reference(directory, plain);
+    reference.model().set_dtype(Dtype::bfloat16);
+    EXPECT_LT(worst_difference(reference.logits(ids, 40), rounded), 0.5f);
+  }
+}
+
 TEST(Forward, ABatchGivesWhatEachSequenceGivesAlone) {
   const std::string directory = tiny_directory("batch", {});
   RunnerOptions options;

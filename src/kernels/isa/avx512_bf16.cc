@@ -1,18 +1,17 @@
-// The AVX-512-BF16 table: the AVX-512 functions.
-//
-// vdpbf16ps would round the query, the softmax weights or the activations to 8 bits of mantissa (or take
-// two instructions for a high and a low part), and it sums pairs along a dimension that lies across
-// K's tiles, where decode attention over a 16-bit or FP8 cache is bound by memory without it. The name
-// stands so that a kernel that gains from it has its place.
+// The AVX-512-BF16 table: the AVX-512 functions, and linear layers of bfloat16 by bfloat16.
+// Compiled with -mavx512bf16 -mavx512vbmi and what avx512.cc needs; see vec_avx2.h for what may be included
+// here.
+#include "kernels/isa/gemv_bf16_body.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {
 
 const KernelTable& avx512_bf16_table() noexcept {
   static const KernelTable table = [] {
-    KernelTable same = avx512_table();
-    same.isa = "avx512_bf16";
-    return same;
+    KernelTable with = avx512_table();
+    with.isa = "avx512_bf16";
+    with.gemv_bf16 = gemv_bf16;
+    return with;
   }();
   return table;
 }

@@ -64,6 +64,10 @@ OCTET_INLINE typename Stored<D>::Type encode(float value) {
   }
 }
 
+inline void to_bfloat16(std::uint16_t* out, const float* x, std::int64_t size) noexcept {
+  for (std::int64_t i = 0; i < size; ++i) out[i] = encode<Dtype::bfloat16>(x[i]);
+}
+
 // out[d * stride] = code of x[d] / scale.
 template <Dtype D>
 void store_head(void* pool, std::int64_t first, int stride, const float* x, float scale, int head_dim) {
