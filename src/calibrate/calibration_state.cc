@@ -62,9 +62,14 @@ CalibrationState load_state(const std::string& path, const Fingerprint& fingerpr
                       value + "); without --resume it starts anew",
                   path);
   }
+  const CalibrationState state = {
+      number<std::int64_t>(metadata, "samples", path), number<std::int64_t>(metadata, "skipped", path),
+      number<std::int64_t>(metadata, "tokens", path), number<double>(metadata, "seconds", path)};
+  if (state.skipped > state.samples)
+    refuse(path, "skipped: expected at most the samples, " + std::to_string(state.samples) + ", found " +
+                     std::to_string(state.skipped));
   observer.restore(read.tensors);
-  return {number<std::int64_t>(metadata, "samples", path), number<std::int64_t>(metadata, "skipped", path),
-          number<std::int64_t>(metadata, "tokens", path), number<double>(metadata, "seconds", path)};
+  return state;
 }
 
 }  // namespace octet::calibrate
