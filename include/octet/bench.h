@@ -23,12 +23,13 @@ struct BenchOptions {
   std::string kv_cache_dtype_k;  // as LLMOptions has them, for every row
   std::string kv_cache_dtype_v;
   std::vector<std::string> kv_cache_dtype_skip_layers;
-  std::vector<int> batches = {1};  // sequences that decode together, each with its own cache
-  bool mixed_lengths = false;      // batches of sequences from half to one and a half times the depth
-  int prefill_tokens = 512;        // timed in chunks of at most 512; 0 = do not measure prefill
-  int decode_tokens = 64;          // of each sequence, timed one by one; 0 = do not measure decode
-  int runs = 3;                    // repetitions of each figure
-  int block_size = 16;             // tokens a block
+  std::string attention_math = "fp32";  // the same
+  std::vector<int> batches = {1};       // sequences that decode together, each with its own cache
+  bool mixed_lengths = false;           // batches of sequences from half to one and a half times the depth
+  int prefill_tokens = 512;             // timed in chunks of at most 512; 0 = do not measure prefill
+  int decode_tokens = 64;               // of each sequence, timed one by one; 0 = do not measure decode
+  int runs = 3;                         // repetitions of each figure
+  int block_size = 16;                  // tokens a block
   std::string safetensors_load_strategy = "auto";  // as LLMOptions has it
   int threads = 0;                                 // 0 = physical cores
   std::string isa;                                 // forces a kernel table; empty = OCTET_ISA, then the fastest

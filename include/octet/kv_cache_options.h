@@ -24,6 +24,12 @@ struct KvCacheDtypeOptions {
 // The values that kv_cache_dtype may have: "auto", "fp8", …
 OCTET_EXPORT const std::vector<std::string>& kv_cache_dtype_names();
 
+// The values that attention_math may have: "fp32" (float32 arithmetic over the stored keys and values), and for
+// FP8 caches "fp8" (queries and softmax weights in fp8_e4m3 too, as FlashAttention 3 has them), "fp8-hopper"
+// (with the sums of Hopper's tensor cores, in two levels, as vLLM runs them) and "fp8-hopper-plain" (in one).
+// See docs/quality.md.
+OCTET_EXPORT const std::vector<std::string>& attention_math_names();
+
 // What KV scales are calculated from at the start, instead of being read from the checkpoint: vLLM's
 // calculate_kv_scales, which is true or false, with two sources more. See docs/kv-cache.md.
 struct CalculateKvScales {

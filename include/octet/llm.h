@@ -37,11 +37,13 @@ struct LLMOptions {
   // FP8 scales of this process's own, for all that it runs: true (from random tokens), "prompt" or "bound".
   CalculateKvScales calculate_kv_scales = {};
   std::string kv_scale_strategy = "tensor";  // of those scales: tensor, or attn_head (one a KV head)
-  std::optional<int> max_model_len = {};     // tokens; default: the config's max_position_embeddings
-  int block_size = 16;                       // tokens a block: 8, 16, 32, 64 or 128
-  std::int64_t kv_cache_memory_bytes = 0;    // 0 = what max_model_len needs for one sequence, at least
-  int max_num_seqs = 32;                     // sequences in one step
-  int max_num_batched_tokens = 512;          // tokens in one step; longer prompts go in chunks
+  // How attention computes over an FP8 cache: one of attention_math_names().
+  std::string attention_math = "fp32";
+  std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
+  int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
+  std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
+  int max_num_seqs = 32;                   // sequences in one step
+  int max_num_batched_tokens = 512;        // tokens in one step; longer prompts go in chunks
   // The weights: lazy maps the files; eager copies them into memory on huge pages, which are read faster; auto
   // copies where the system grants such pages and the weights fit into half of the memory that is available.
   std::string safetensors_load_strategy = "auto";

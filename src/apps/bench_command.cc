@@ -147,6 +147,7 @@ Command add_bench_command(CLI::App& program) {
       ->check(CLI::IsMember(kv_cache_dtype_names()));
   add_cache_dtype_flags(*app, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                         options.kv_cache_dtype_skip_layers);
+  add_attention_math_flag(*app, options.attention_math);
   app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
   app->add_option("--decode", options.decode_tokens,
                   "Tokens to decode and time, of each sequence; 0 = none [64]");

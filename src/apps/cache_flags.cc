@@ -17,6 +17,14 @@ void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
       ->take_all();
 }
 
+void add_attention_math_flag(CLI::App& app, std::string& math) {
+  app.add_option(
+         "--attention-math", math,
+         "Over an FP8 cache: fp32; fp8 (queries and softmax weights in FP8 too, as FlashAttention 3); "
+         "fp8-hopper (with the sums of Hopper's tensor cores as vLLM runs them) or fp8-hopper-plain [fp32]")
+      ->check(CLI::IsMember(attention_math_names()));
+}
+
 void add_scale_calculation_flags(CLI::App& app, std::string& calculate, std::string& strategy) {
   CLI::Option* flag =
       app.add_flag("--calculate-kv-scales{random}", calculate,

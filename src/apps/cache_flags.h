@@ -11,6 +11,9 @@ namespace octet::apps {
 void add_cache_dtype_flags(CLI::App& app, std::string& k, std::string& v,
                            std::vector<std::string>& skip_layers);
 
+// Adds --attention-math.
+void add_attention_math_flag(CLI::App& app, std::string& math);
+
 // Adds --calculate-kv-scales[=random|prompt|bound] and --kv-scale-strategy.
 void add_scale_calculation_flags(CLI::App& app, std::string& calculate, std::string& strategy);
 

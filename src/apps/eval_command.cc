@@ -119,9 +119,8 @@ Command add_eval_command(CLI::App& program) {
   app->add_option(
          "--configs", options.configs,
          "Caches to compare: a kv-cache-dtype, or another checkpoint of the model as DIR or DIR:DTYPE; "
-         "each with +k=DTYPE, +v=DTYPE, +skip=LAYERS, +scales=random|prompt|bound (as --calculate-kv-scales) "
-         "and "
-         "+strategy=attn_head where wanted [auto,fp8_e4m3,fp8_e5m2]")
+         "each with +k=DTYPE, +v=DTYPE, +skip=LAYERS, +scales=random|prompt|bound (as --calculate-kv-scales), "
+         "+strategy=attn_head and +math=MATH (as --attention-math) where wanted [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_option("--baseline", options.baseline,

@@ -63,6 +63,7 @@ void add_model_flags(CLI::App& app, GenerateFlags& flags) {
       ->check(CLI::IsMember(kv_cache_dtype_names()));
   add_cache_dtype_flags(app, flags.options.kv_cache_dtype_k, flags.options.kv_cache_dtype_v,
                         flags.options.kv_cache_dtype_skip_layers);
+  add_attention_math_flag(app, flags.options.attention_math);
   add_scale_calculation_flags(app, flags.calculate_kv_scales, flags.options.kv_scale_strategy);
   app.add_option("--max-model-len", flags.options.max_model_len,
                  "Tokens of prompt and answer together [the model's max_position_embeddings]");

@@ -45,6 +45,7 @@ class CachedSequences {
  private:
   model::Model& model_;
   kv::KvCache& cache_;
+  kernels::AttentionMath math_;
   int blocks_each_;
   std::vector<int> lengths_;                  // [sequences]
   std::vector<std::int32_t> prompt_lengths_;  // [sequences]

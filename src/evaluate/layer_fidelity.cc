@@ -54,7 +54,9 @@ const float* head_of(const model::HeadRows& rows, int token, int head) {
 // One subject's own step over the plan: its attention, with the workspace that this needs.
 struct Trial {
   Trial(const Subject& tried, const kernels::KernelTable& table, ThreadPool& pool)
-      : subject(tried), step{tried.model->config(), table, pool, workspace} {}
+      : subject(tried), step{tried.model->config(), table, pool, workspace} {
+    step.math = tried.math;
+  }
 
   const Subject& subject;
   model::Workspace workspace;

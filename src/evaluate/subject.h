@@ -14,6 +14,7 @@ struct Subject {
   std::string name;     // for errors
   model::Model* model;  // not owned; subjects of one checkpoint share it
   kv::KvCache* cache;   // not owned, and nobody else's: every measurement writes it from slot 0 on
+  kernels::AttentionMath math = kernels::AttentionMath::fp32;
 };
 
 // Called between steps with the tokens done so far and all there are. May throw to end a measurement: nothing

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/kv_view.h"
+#include "kernels/quantized_attention.h"
 #include "numeric/dtype.h"
 
 namespace octet::kernels {
@@ -137,6 +138,10 @@ struct KernelTable {
   void (*prefill_attention)(const PrefillAttentionArgs&) noexcept;
   // Floats of scratch that prefill_attention needs.
   std::size_t (*prefill_scratch_floats)(int num_queries, int group, int head_dim) noexcept;
+  // Prefill, or a piece of decode, with FP8 numbers on both sides of its products.
+  void (*quantized_attention)(const QuantizedAttentionArgs&) noexcept;
+  std::size_t (*quantized_scratch_floats)(AttentionMath math, int num_queries, int group,
+                                          int head_dim) noexcept;
 };
 
 // The tables. A table whose instructions the CPU lacks must not be called.

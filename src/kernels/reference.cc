@@ -197,6 +197,8 @@ const KernelTable& reference_table() noexcept {
       .merge_attention = reference::merge_attention,
       .prefill_attention = reference::prefill_attention,
       .prefill_scratch_floats = reference::prefill_scratch_floats,
+      .quantized_attention = reference::quantized_attention,
+      .quantized_scratch_floats = reference::quantized_scratch_floats,
   };
   return table;
 }

@@ -25,5 +25,7 @@ void decode_attention(const DecodeAttentionArgs& args) noexcept;
 void merge_attention(const MergeAttentionArgs& args) noexcept;
 void prefill_attention(const PrefillAttentionArgs& args) noexcept;
 std::size_t prefill_scratch_floats(int num_queries, int group, int head_dim) noexcept;
+void quantized_attention(const QuantizedAttentionArgs& args) noexcept;
+std::size_t quantized_scratch_floats(AttentionMath math, int num_queries, int group, int head_dim) noexcept;
 
 }  // namespace octet::kernels::reference

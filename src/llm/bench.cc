@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "kv/kv_cache.h"
+#include "llm/attention_math_choice.h"
 #include "llm/bench_sequences.h"
 #include "llm/cache_choice.h"
 #include "llm/engine_setup.h"
@@ -148,10 +149,14 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
           std::to_string(most_tokens));
   const model::KvScaleReport report = model::examine_kv_scales(*loaded.checkpoint, config);
   std::vector<llm::CacheChoice> choices;  // all of them first: a bad dtype is known before minutes go by
-  for (const std::string& name : options.kv_cache_dtypes)
+  for (const std::string& name : options.kv_cache_dtypes) {
     choices.push_back(llm::choose_cache(
         {name, options.kv_cache_dtype_k, options.kv_cache_dtype_v, options.kv_cache_dtype_skip_layers}, config,
         report));
+    llm::CacheChoice& choice = choices.back();
+    loaded.model->set_attention_math(llm::choose_attention_math(
+        options.attention_math, llm::cache_layout(config, choice, options.block_size), choice));
+  }
 
   BenchResult result;
   result.isa = loaded.table->isa;

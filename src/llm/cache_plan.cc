@@ -242,6 +242,7 @@ class Planner {
       plan_.octet_arguments.push_back("--calculate-kv-scales=" + config.calculate_kv_scales);
       add(plan_.octet_arguments, "--kv-scale-strategy", config.kv_scale_strategy);
     }
+    if (config.attention_math != "fp32") add(plan_.octet_arguments, "--attention-math", config.attention_math);
     add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
     // A pool that cannot hold one sequence of the longest length is refused, here and by vLLM.
     const std::string longest = plan_.chosen.tokens < longest_ ? std::to_string(plan_.chosen.tokens) : "";

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/attention_math_choice.h"
 #include "llm/kernel_choice.h"
 #include "llm/scale_calculation.h"
 #include "model/kv_scale_loading.h"
@@ -116,6 +117,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
                                      options.kv_cache_dtype_skip_layers},
                                     config, model::examine_kv_scales(checkpoint, config), calculation.wanted());
   const kv::KvLayout layout = cache_layout(config, choice, options.block_size);
+  const kernels::AttentionMath math = choose_attention_math(options.attention_math, layout, choice);
   setup.cache_dtypes = choice.dtypes;
   setup.skip_layers = std::move(choice.skip_layers);
   const std::int32_t num_blocks =
@@ -129,6 +131,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
     setup.notices.push_back(std::move(notice));
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
+  loaded.model->set_attention_math(math);
   if (calculation.from_tokens()) watch_scales(calculation, *loaded.model, setup);
   setup.engine = std::make_unique<engine::Engine>(
       *loaded.model, *setup.cache,

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "llm/attention_math_choice.h"
 
 namespace octet::llm {
 
@@ -19,14 +20,14 @@ bool is_dtype(const std::string& text) {
 [[noreturn]] void refuse(const std::string& text, const std::string& option) {
   std::string known;
   for (const std::string& dtype : kv_cache_dtype_names()) known += dtype + ", ";
-  throw Error(
-      ErrorCode::invalid_argument,
-      "expected " + known +
-          "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE, +skip=LAYERS, "
-          "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head behind it where "
-          "wanted, found '" +
-          text + "'",
-      option);
+  throw Error(ErrorCode::invalid_argument,
+              "expected " + known +
+                  "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE, +skip=LAYERS, "
+                  "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head, or "
+                  "+math=MATH behind it "
+                  "where wanted, found '" +
+                  text + "'",
+              option);
 }
 
 bool is_directory(const std::string& path) {
@@ -68,6 +69,8 @@ bool take_suffix(std::string& text, EvaluationConfig& config) {
     config.calculate_kv_scales = suffix.substr(7);
   } else if (suffix.starts_with("strategy=") && is_one_of(suffix.substr(9), {"tensor", "attn_head"})) {
     config.kv_scale_strategy = suffix.substr(9);
+  } else if (suffix.starts_with("math=") && is_attention_math(suffix.substr(5))) {
+    config.attention_math = suffix.substr(5);
   } else {
     return false;
   }

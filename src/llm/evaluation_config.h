@@ -15,12 +15,12 @@ struct EvaluationConfig {
   // LLMOptions' options of the same names: scales that are calculated take the place of the checkpoint's.
   std::string calculate_kv_scales = {};
   std::string kv_scale_strategy = "tensor";
+  std::string attention_math = "fp32";  // the same
 };
 
-// "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE", "+skip=LAYERS", "+scales=SOURCE" or
-// "+strategy=STRATEGY" behind it, as EvaluationOptions::configs has them; `model` is the directory of the first
-// kind.
-// Throws Error{invalid_argument} listing what there is, with `option` as context.
+// "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE", "+skip=LAYERS", "+scales=SOURCE",
+// "+strategy=STRATEGY" or "+math=MATH" behind it, as EvaluationOptions::configs has them; `model` is the
+// directory of the first kind. Throws Error{invalid_argument} listing what there is, with `option` as context.
 EvaluationConfig parse_evaluation_config(const std::string& text, const std::string& model,
                                          const std::string& option);
 

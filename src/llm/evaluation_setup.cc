@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/attention_math_choice.h"
 #include "llm/evaluation_documents.h"
 #include "llm/haystack.h"
 #include "model/kv_scale_loading.h"
@@ -98,7 +99,9 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     CacheChoice choice =
         choose_cache(config.cache, model_config, model::examine_kv_scales(*loaded.checkpoint, model_config),
                      calculation.wanted());
-    setup.candidates.push_back({std::move(config), calculation, std::move(choice), nullptr});
+    const kernels::AttentionMath math = choose_attention_math(
+        config.attention_math, cache_layout(model_config, choice, options.block_size), choice);
+    setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, nullptr});
   }
 }
 
@@ -194,8 +197,8 @@ LoadedModel& EvaluationSetup::model_of(const std::string& directory) {
 std::vector<evaluate::Subject> EvaluationSetup::subjects() {
   std::vector<evaluate::Subject> all;
   for (EvaluationCandidate& candidate : candidates)
-    all.push_back(
-        {candidate.config.name, model_of(candidate.config.directory).model.get(), candidate.cache.get()});
+    all.push_back({candidate.config.name, model_of(candidate.config.directory).model.get(),
+                   candidate.cache.get(), candidate.math});
   return all;
 }
 

@@ -26,6 +26,7 @@ struct EvaluationCandidate {
   EvaluationConfig config;
   ScaleCalculation calculation;
   CacheChoice choice;
+  kernels::AttentionMath math;
   std::unique_ptr<kv::KvCache> cache;
 };
 

@@ -42,16 +42,58 @@ void plan_prefill(Step& step, int seq, int first, int last) {
       step.prefill_items.push_back({seq, token, head, std::min(tile, last - token)});
 }
 
-void run_decode(Step& step, const DecodeItem& item, std::size_t index, const kernels::KvView& view,
-                const float* qkv, std::int64_t row_width) {
+// Whether a layer's two products take FP8 numbers: the 16-bit layers among FP8 ones cannot.
+bool is_quantized(const Step& step, const kernels::KvView& view) {
+  return step.math != kernels::AttentionMath::fp32 && is_fp8(view.k_dtype) && is_fp8(view.v_dtype);
+}
+
+float* scratch_of(const Step& step, int thread) {
+  return step.workspace.thread_scratch[static_cast<std::size_t>(thread)].data();
+}
+
+// What all pieces of a layer's quantised attention at one KV head have in common.
+kernels::QuantizedAttentionArgs quantized_args(const Step& step, const kernels::KvView& view, int layer,
+                                               int seq, int kv_head) {
   const ModelConfig& c = step.config;
+  const std::vector<float>& q_scales = step.cache->scales().layers[static_cast<std::size_t>(layer)].q;
+  kernels::QuantizedAttentionArgs args{};
+  args.math = step.math;
+  args.q_scale = q_scales.empty() ? nullptr : q_scales.data() + kv_head * c.group();
+  args.group = c.group();
+  args.softmax_scale = softmax_scale(c);
+  args.kv = &view;
+  args.kv_head = kv_head;
+  args.block_table = block_table(step, seq);
+  return args;
+}
+
+void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer, const float* qkv,
+                std::int64_t row_width, int thread) {
+  const ModelConfig& c = step.config;
+  const kernels::KvView& view = step.cache->view(layer);
   const int group = c.group();
   Workspace& ws = step.workspace;
   const auto rows = static_cast<std::int64_t>(index) * group;
   const float* q = qkv + item.token * row_width + static_cast<std::int64_t>(item.kv_head) * group * c.head_dim;
-  step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, item.seq),
-                               item.begin, item.end, ws.partial_out.data() + rows * c.head_dim,
-                               ws.partial_max.data() + rows, ws.partial_sum.data() + rows});
+  float* out = ws.partial_out.data() + rows * c.head_dim;
+  float* max = ws.partial_max.data() + rows;
+  float* sum = ws.partial_sum.data() + rows;
+  if (!is_quantized(step, view)) {
+    step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, item.seq),
+                                 item.begin, item.end, out, max, sum});
+    return;
+  }
+  kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
+  args.q = q;
+  args.num_queries = 1;
+  args.first_position = step.plan->positions[static_cast<std::size_t>(item.token)];
+  args.begin = item.begin;
+  args.end = item.end;
+  args.out = out;
+  args.max = max;
+  args.sum = sum;
+  args.scratch = scratch_of(step, thread);
+  step.table.quantized_attention(args);
 }
 
 void run_merge(Step& step, const MergeItem& item, const kernels::KvView& view, float* out) {
@@ -65,17 +107,45 @@ void run_merge(Step& step, const MergeItem& item, const kernels::KvView& view, f
                               view.v_scale[item.kv_head], out + out_row * c.head_dim});
 }
 
-void run_prefill(Step& step, const PrefillItem& item, const kernels::KvView& view, const float* qkv,
-                 std::int64_t row_width, float* out, int thread) {
+void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qkv, std::int64_t row_width,
+                 float* out, int thread) {
   const ModelConfig& c = step.config;
+  const kernels::KvView& view = step.cache->view(layer);
   const int group = c.group();
+  const int first_position = step.plan->positions[static_cast<std::size_t>(item.token)];
   const std::int64_t out_width = static_cast<std::int64_t>(c.num_heads) * c.head_dim;
   const std::int64_t head_offset = static_cast<std::int64_t>(item.kv_head) * group * c.head_dim;
-  step.table.prefill_attention({qkv + item.token * row_width + head_offset, row_width, item.num_queries, group,
-                                step.plan->positions[static_cast<std::size_t>(item.token)], c.sliding_window,
-                                softmax_scale(c), &view, item.kv_head, block_table(step, item.seq),
-                                out + item.token * out_width + head_offset, out_width,
-                                step.workspace.thread_scratch[static_cast<std::size_t>(thread)].data()});
+  const float* q = qkv + item.token * row_width + head_offset;
+  float* to = out + item.token * out_width + head_offset;
+  if (!is_quantized(step, view)) {
+    step.table.prefill_attention({q, row_width, item.num_queries, group, first_position, c.sliding_window,
+                                  softmax_scale(c), &view, item.kv_head, block_table(step, item.seq), to,
+                                  out_width, scratch_of(step, thread)});
+    return;
+  }
+  kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
+  args.q = q;
+  args.q_stride = row_width;
+  args.num_queries = item.num_queries;
+  args.first_position = first_position;
+  args.window = c.sliding_window;
+  args.end = first_position + item.num_queries;
+  args.out = to;
+  args.out_stride = out_width;
+  args.scratch = scratch_of(step, thread);
+  step.table.quantized_attention(args);
+}
+
+// Floats that any piece of the step may ask for, whatever the layer's dtypes.
+std::size_t scratch_floats(const Step& step, int most_queries) {
+  const int group = step.config.group(), head_dim = step.config.head_dim;
+  std::size_t floats = 0;
+  if (most_queries > 0) floats = step.table.prefill_scratch_floats(most_queries, group, head_dim);
+  if (step.math != kernels::AttentionMath::fp32)
+    floats =
+        std::max({floats, step.table.quantized_scratch_floats(step.math, 1, group, head_dim),
+                  step.table.quantized_scratch_floats(step.math, std::max(most_queries, 1), group, head_dim)});
+  return floats;
 }
 
 }  // namespace
@@ -108,9 +178,8 @@ void plan_attention(Step& step) {
   step.workspace.partial_out.reserve(rows * static_cast<std::size_t>(c.head_dim));
   step.workspace.partial_max.reserve(rows);
   step.workspace.partial_sum.reserve(rows);
-  if (most_queries > 0)
-    for (AlignedFloats& scratch : step.workspace.thread_scratch)
-      scratch.reserve(step.table.prefill_scratch_floats(most_queries, c.group(), c.head_dim));
+  if (const std::size_t floats = scratch_floats(step, most_queries); floats > 0)
+    for (AlignedFloats& scratch : step.workspace.thread_scratch) scratch.reserve(floats);
 }
 
 void attend(Step& step, int layer, const float* qkv, float* out) {
@@ -120,9 +189,9 @@ void attend(Step& step, int layer, const float* qkv, float* out) {
   const std::size_t prefills = step.prefill_items.size();
   step.pool.run(prefills + step.decode_items.size(), [&](std::size_t index, int thread) {
     if (index < prefills)
-      run_prefill(step, step.prefill_items[index], view, qkv, row_width, out, thread);
+      run_prefill(step, step.prefill_items[index], layer, qkv, row_width, out, thread);
     else
-      run_decode(step, step.decode_items[index - prefills], index - prefills, view, qkv, row_width);
+      run_decode(step, step.decode_items[index - prefills], index - prefills, layer, qkv, row_width, thread);
   });
   // Merging reads what fits in the first-level cache: not worth a fork for a few sequences.
   constexpr std::size_t kParallelMerges = 16;

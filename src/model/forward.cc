@@ -74,6 +74,8 @@ void Model::set_dtype(Dtype dtype) {
   impl_->step.dtype = dtype;
 }
 
+void Model::set_attention_math(kernels::AttentionMath math) { impl_->step.math = math; }
+
 void Model::set_observer(AttentionObserver* observer) { impl_->step.observer = observer; }
 
 void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {

@@ -39,6 +39,10 @@ class Model {
   // float32.
   void set_dtype(Dtype dtype);
 
+  // How every later step attends to the layers whose keys and values are both FP8; fp32 until it is set.
+  // Queries take the q scales of the cache where it has them.
+  void set_attention_math(kernels::AttentionMath math);
+
   // `observer` watches every later step, until null is set. Not owned.
   void set_observer(AttentionObserver* observer);
 

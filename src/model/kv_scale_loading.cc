@@ -137,7 +137,7 @@ class Examiner {
 
   void take_q(const TensorView& tensor, bool chosen, const ReadScale& read, ScaleFinding& finding,
               kv::LayerScales& scales) {
-    finding.note = "not needed: queries are not quantised";
+    finding.note = "used where attention_math asks for fp8 queries";
     if (!read.fault.empty()) {
       finding.note = read.fault;
       if (bad_q_++ == 0) first_bad_q_ = tensor.name + ": " + read.fault;
@@ -169,9 +169,9 @@ class Examiner {
 
   void add_warnings(const CacheRequest& request) {
     if (bad_q_ > 0)
-      report_.warnings.push_back(first_bad_q_ +
-                                 (bad_q_ > 1 ? " (and " + std::to_string(bad_q_ - 1) + " more)" : "") +
-                                 "; q scales are not used, as queries are not quantised");
+      report_.warnings.push_back(
+          first_bad_q_ + (bad_q_ > 1 ? " (and " + std::to_string(bad_q_ - 1) + " more)" : "") +
+          "; such q scales are not used, also where attention_math asks for fp8 queries");
     if (!unknown_.empty())
       report_.warnings.push_back(
           unknown_.front() +

@@ -73,7 +73,8 @@ struct Step {
   Dtype dtype = Dtype::float32;  // of activations in the linear layers: Model::set_dtype
   const BatchPlan* plan = nullptr;
   kv::KvCache* cache = nullptr;
-  AttentionObserver* observer = nullptr;  // or nobody watches
+  kernels::AttentionMath math = kernels::AttentionMath::fp32;  // of the layers whose keys and values are FP8
+  AttentionObserver* observer = nullptr;                       // or nobody watches
   // Attention's pieces, the same for every layer: planned once a step.
   std::vector<DecodeItem> decode_items{};
   std::vector<MergeItem> merge_items{};

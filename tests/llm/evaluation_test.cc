@@ -104,6 +104,30 @@ TEST(Evaluation, CalculatedScalesStandBesideTheCheckpoints) {
       run_evaluation(tiny.options).configs[1].scale_source.starts_with("calculated from the first prompt"));
 }
 
+// The arithmetic of attention belongs to its configuration, also where several share a model and take turns.
+TEST(Evaluation, AttentionMathBelongsToTheConfiguration) {
+  TinyEvaluation tiny;
+  tiny.options.configs = {"fp8+math=fp8", "fp8", "fp8+math=fp8-hopper-plain", "fp8+math=fp32"};
+  const EvaluationResult result = run_evaluation(tiny.options);
+  ASSERT_EQ(result.configs.size(), 5u);
+  const auto kl = [&](std::size_t i) { return result.configs[i].likelihood->kl.mean; };
+  EXPECT_NE(kl(1), kl(2));
+  EXPECT_NE(kl(1), kl(3));
+  EXPECT_EQ(kl(2), kl(4));
+  const auto output = [&](std::size_t i) { return result.configs[i].layers[0].output_sqnr_db[0]; };
+  EXPECT_LT(output(1), output(2) - 1);  // queries and weights of three mantissa bits
+  EXPECT_NE(output(1), output(3));
+  EXPECT_EQ(output(2), output(4));
+  EXPECT_EQ(result.configs[1].layers[0].k[0].sqnr_db, result.configs[2].layers[0].k[0].sqnr_db);
+  tiny.options.configs = {"fp8"};
+  EvaluationOptions alone = tiny.options;
+  EXPECT_EQ(run_evaluation(alone).configs[1].likelihood->kl.mean, kl(2));
+  alone.configs = {"float16+math=fp8"};
+  EXPECT_EQ(tests::error_of([&] { run_evaluation(alone); }).context(), "attention_math");
+  alone.configs = {"fp8+math=fp4"};
+  EXPECT_EQ(tests::error_of([&] { run_evaluation(alone); }).context(), "configs");
+}
+
 TEST(Evaluation, AnotherCheckpointBringsItsScalesAndAnFp8OneIsNoBaseline) {
   TinyEvaluation tiny;
   tests::TinyOptions calibrated;

@@ -4,6 +4,7 @@
 #include "kernels/isa/elementwise_body.h"
 #include "kernels/isa/gemv_body.h"
 #include "kernels/isa/prefill_body.h"
+#include "kernels/isa/quantized_attention_body.h"
 #include "kernels/isa/store_body.h"
 #include "kernels/isa/vec_avx512.h"
 #include "kernels/kernel_table.h"
@@ -27,6 +28,8 @@ const KernelTable& avx512_table() noexcept {
       .merge_attention = merge_attention<V>,
       .prefill_attention = prefill_attention<V>,
       .prefill_scratch_floats = prefill_scratch_floats<V>,
+      .quantized_attention = quantized_attention<V>,
+      .quantized_scratch_floats = quantized_scratch_floats<V>,
   };
   return table;
 }

@@ -23,12 +23,11 @@ struct Strides {
   int depth;
 };
 
-// c[r, n] = (kAdd ? start[r] * c[r, n] : 0) + sum over k of a[r, k] * b[k, n], for kTileRows rows and kVecs
-// vectors of columns. b [depth, kTileCols]; c has row stride kCRow; `start` [kTileRows].
-template <class V, int kVecs, Strides kA, int kCRow, bool kAdd>
+// c[r, n] = (kAdd ? start[r] * c[r, n] : 0) + sum over k of a[r, k] * b[k, n], for kRows rows and kVecs
+// vectors of columns. b [depth, kTileCols]; c has row stride kCRow; `start` [kRows].
+template <class V, int kVecs, Strides kA, int kCRow, bool kAdd, int kRows = kTileRows<V>>
 OCTET_INLINE void multiply_tile(const float* a, const float* b, int depth, float* c,
                                 [[maybe_unused]] const float* start) {
-  constexpr int kRows = kTileRows<V>;
   V sum[kRows][kVecs];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r) {

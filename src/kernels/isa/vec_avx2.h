@@ -103,6 +103,14 @@ OCTET_INLINE VecF8 operator/(VecF8 a, VecF8 b) { return {_mm256_div_ps(a.v, b.v)
 OCTET_INLINE VecF8 fma(VecF8 a, VecF8 b, VecF8 c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 // Where either is NaN, b.
 OCTET_INLINE VecF8 max(VecF8 a, VecF8 b) { return {_mm256_max_ps(a.v, b.v)}; }
+OCTET_INLINE VecF8 min(VecF8 a, VecF8 b) { return {_mm256_min_ps(a.v, b.v)}; }
+
+// The bits of x that `mask` has.
+OCTET_INLINE VecF8 masked(VecF8 x, std::uint32_t mask) {
+  return {_mm256_and_ps(x.v, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(mask))))};
+}
+// The whole number next to x on the side of zero.
+OCTET_INLINE VecF8 whole(VecF8 x) { return {_mm256_round_ps(x.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }
 
 // exp(x) within 2e-7 of it, relatively; 0 where the result would be below about 2^-126 (x < -87.336), and so
 // for -inf; inf above the range of float; NaN for NaN.

@@ -68,6 +68,15 @@ OCTET_INLINE VecF16 operator/(VecF16 a, VecF16 b) { return {_mm512_div_ps(a.v, b
 OCTET_INLINE VecF16 fma(VecF16 a, VecF16 b, VecF16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 // Where either is NaN, b.
 OCTET_INLINE VecF16 max(VecF16 a, VecF16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+OCTET_INLINE VecF16 min(VecF16 a, VecF16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+
+// As those of VecF8.
+OCTET_INLINE VecF16 masked(VecF16 x, std::uint32_t mask) {
+  return {_mm512_and_ps(x.v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(mask))))};
+}
+OCTET_INLINE VecF16 whole(VecF16 x) {
+  return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)};
+}
 
 // As exp(VecF8), step by step.
 OCTET_INLINE VecF16 exp(VecF16 x) {

@@ -71,6 +71,10 @@ static inline void octet_mask_storeu(void* p, unsigned mask, __m512 v) {
 #define _mm512_cvtepu16_epi32(a) octet_cvtepu16(a)
 #define _mm512_cvtepi8_epi32(a) octet_cvtepi8(a)
 #define _mm512_cvtepi32_ps(a) octet_cvtepi32(a)
+// SIMDe 0.7.4 does not round towards zero. To whole numbers alone, which need no scaling.
+#undef _mm512_roundscale_ps
+#define _mm512_roundscale_ps(a, mode) \
+  octet_join(_mm256_round_ps(octet_half(a, 0), mode), _mm256_round_ps(octet_half(a, 1), mode))
 #define _mm512_cvtps_epi32(a) octet_cvtps(a)
 #define _mm512_cvtss_f32(v) _mm256_cvtss_f32(octet_half(v, 0))
 #define _mm512_maskz_loadu_ps(mask, p) octet_maskz_loadu(mask, p)
