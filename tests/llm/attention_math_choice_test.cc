@@ -86,10 +86,10 @@ TEST(AttentionMathChoice, TheNoticeSaysWhereQueryScalesComeFrom) {
 
 // What a greedy answer says of its own likelihood, in every digit.
 std::vector<float> logprobs(LLM& llm, const std::string& prompt) {
-  const SamplingParams params{.temperature = 0, .logprobs = 0, .ignore_eos = true, .max_tokens = 12};
+  const SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 12, .logprobs = 0};
+  const RequestOutput output = llm.generate(prompt, params);
   std::vector<float> values;
-  for (const auto& token : llm.generate(prompt, params).outputs.at(0).logprobs)
-    values.push_back(token.at(0).logprob);
+  for (const auto& token : output.outputs.at(0).logprobs) values.push_back(token.at(0).logprob);
   return values;
 }
 
@@ -99,8 +99,10 @@ LLMOptions with_math(const std::string& math, LLMOptions options = {}) {
   return options;
 }
 
+// More than a tile of positions, or the two Hopper sums would be the same.
 const std::string kPrompt =
-    "the quick brown fox jumps over the lazy dog, and over the fence behind it; then it rests";
+    "the quick brown fox jumps over the lazy dog, and over the fence behind it; then it rests for an "
+    "hour or two, until the dog wakes up and wants to know who was there";
 
 TEST(AttentionMath, ChangesTheArithmetic) {
   std::vector<std::vector<float>> seen;
@@ -137,7 +139,7 @@ TEST(AttentionMath, TakesTheQueryScalesOfTheCheckpoint) {
 
 // Alone, in a batch, in chunks, with more threads: the same bits.
 TEST(AttentionMath, CompanyChangesNoBit) {
-  const SamplingParams params{.temperature = 0, .logprobs = 0, .ignore_eos = true, .max_tokens = 20};
+  const SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 20, .logprobs = 0};
   const std::vector<Prompt> prompts = {kPrompt, "a", "hello there, " + kPrompt};
   for (const std::string math : {"fp8", "fp8-hopper", "fp8-hopper-plain"}) {
     TinyLlm tiny(with_math(math));
