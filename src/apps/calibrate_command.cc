@@ -112,9 +112,9 @@ int calibrate(const CalibrateFlags& flags) {
   options.shuffle = !flags.no_shuffle;
   CalibrationResult result;
   {
-    ProgressBar bar("calibrating", "samples");
+    ProgressBar bar("samples", ProgressBar::Elsewhere::nothing);
     result = run_calibration(options, [&](const CalibrationProgress& progress) {
-      bar.show(progress.samples, progress.total_samples, tokens_per_second(progress));
+      bar.show("calibrating", progress.samples, progress.total_samples, tokens_per_second(progress));
       return !interrupted();
     });
   }

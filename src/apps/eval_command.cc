@@ -13,7 +13,7 @@
 #include "apps/evaluation_table.h"
 #include "apps/interruption.h"
 #include "apps/output_file.h"
-#include "apps/progress_line.h"
+#include "apps/progress_bar.h"
 
 namespace octet::apps {
 
@@ -44,13 +44,13 @@ int evaluate(const EvalFlags& flags) {
   if (!flags.html.empty()) html.emplace(flags.html);
   const EvaluationOptions options = evaluation_options(flags);
   install_interrupt_handler();
-  std::optional<ProgressLine> line;
-  line.emplace();
+  std::optional<ProgressBar> bar;
+  bar.emplace("tokens", ProgressBar::Elsewhere::tasks);
   const EvaluationResult result = run_evaluation(options, [&](const EvaluationProgress& progress) {
-    line->show(progress.measurement, progress.done, progress.total);
+    bar->show(progress.measurement, progress.done, progress.total);
     return !interrupted();
   });
-  line.reset();
+  bar.reset();
   if (!result.complete) {
     std::cerr << "octet: interrupted: nothing was written\n";
     return kInterrupted;

@@ -17,7 +17,7 @@
 #include "apps/evaluation_input.h"
 #include "apps/interruption.h"
 #include "apps/output_file.h"
-#include "apps/progress_line.h"
+#include "apps/progress_bar.h"
 #include "apps/prompts.h"
 
 namespace octet::apps {
@@ -156,13 +156,13 @@ int plan(const PlanFlags& flags) {
   if (options.documents.empty() && options.dataset.empty())
     throw Error(ErrorCode::invalid_argument, "expected --text FILE or --dataset FILE, found neither", "--text");
   install_interrupt_handler();
-  std::optional<ProgressLine> line;
-  line.emplace();
+  std::optional<ProgressBar> bar;
+  bar.emplace("tokens", ProgressBar::Elsewhere::tasks);
   const CachePlan made = plan_cache(options, [&](const EvaluationProgress& progress) {
-    line->show(progress.measurement, progress.done, progress.total);
+    bar->show(progress.measurement, progress.done, progress.total);
     return !interrupted();
   });
-  line.reset();
+  bar.reset();
   if (!made.complete) {
     std::cerr << "octet: interrupted: nothing was written\n";
     return kInterrupted;

@@ -30,39 +30,42 @@ std::string duration_text(double seconds) {
   return text;
 }
 
-std::string progress_line(const std::string& title, const std::string& unit, std::int64_t done,
+std::string progress_line(const std::string& task, const std::string& unit, std::int64_t done,
                           std::int64_t total, double tokens_per_second, double seconds_left) {
   const auto filled = static_cast<std::size_t>(total > 0 ? kWidth * done / total : 0);
   char rate[64];
   std::snprintf(rate, sizeof rate, ", %.0f tokens/s", tokens_per_second);
-  std::string line = title + " [" + std::string(filled, '#') + std::string(kWidth - filled, ' ') + "] " +
+  std::string line = task + " [" + std::string(filled, '#') + std::string(kWidth - filled, ' ') + "] " +
                      std::to_string(done) + "/" + std::to_string(total) + " " + unit + rate;
   if (seconds_left >= 0) line += ", " + duration_text(seconds_left) + " left";
   return line;
 }
 
-ProgressBar::ProgressBar(std::string title, std::string unit)
-    : title_(std::move(title)), unit_(std::move(unit)), terminal_(isatty(STDERR_FILENO) != 0) {}
+ProgressBar::ProgressBar(std::string unit, Elsewhere elsewhere)
+    : unit_(std::move(unit)), elsewhere_(elsewhere), terminal_(isatty(STDERR_FILENO) != 0) {}
 
 ProgressBar::~ProgressBar() {
   if (drawn_) std::cerr << "\r\x1b[K" << std::flush;
 }
 
-void ProgressBar::show(std::int64_t done, std::int64_t total, double tokens_per_second) {
-  if (!terminal_) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (first_done_ < 0) {
+void ProgressBar::show(const std::string& task, std::int64_t done, std::int64_t total,
+                       std::optional<double> tokens_per_second) {
+  const Clock::time_point now = Clock::now();
+  const bool begins = task != task_;
+  if (begins) {
+    task_ = task;
     first_done_ = done;
     started_ = now;
-  } else if (now - last_ < kPause) {
-    return;
+    if (!terminal_ && elsewhere_ == Elsewhere::tasks)
+      std::cerr << "octet: " << task << ", " << total << " " << unit_ << "\n";
   }
+  if (!terminal_ || (!begins && now - last_ < kPause)) return;
   last_ = now;
   const double seconds = std::chrono::duration<double>(now - started_).count();
   const auto here = static_cast<double>(done - first_done_);
   const double left = here > 0 ? seconds / here * static_cast<double>(total - done) : -1;
-  std::cerr << "\r" << progress_line(title_, unit_, done, total, tokens_per_second, left) << "\x1b[K"
-            << std::flush;
+  const double rate = tokens_per_second.value_or(seconds > 0 ? here / seconds : 0);
+  std::cerr << "\r" << progress_line(task, unit_, done, total, rate, left) << "\x1b[K" << std::flush;
   drawn_ = true;
 }
 

@@ -3,26 +3,37 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace octet::apps {
 
-// On standard error, and only where that is a terminal. Drawn again at most ten times a second.
+// On standard error: where that is a terminal, one line that is drawn over at most ten times a second and is
+// gone at the end; elsewhere nothing, or a line as each task begins, so that logs stay short.
 class ProgressBar {
  public:
-  ProgressBar(std::string title, std::string unit);  // "calibrating", "samples"
-  ~ProgressBar();                                    // the line is cleared
+  enum class Elsewhere { nothing, tasks };
+
+  ProgressBar(std::string unit, Elsewhere elsewhere);  // "samples"
+  ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  void show(std::int64_t done, std::int64_t total, double tokens_per_second);
+  // `task` is what is being done, "calibrating"; times count from when it is first named. Without the rate, the
+  // unit is tokens and the rate of the task so far is shown.
+  void show(const std::string& task, std::int64_t done, std::int64_t total,
+            std::optional<double> tokens_per_second = {});
 
  private:
-  std::string title_, unit_;
+  using Clock = std::chrono::steady_clock;
+
+  std::string unit_;
+  Elsewhere elsewhere_;
   bool terminal_;
   bool drawn_ = false;
-  std::int64_t first_done_ = -1;  // what was done when this program began
-  std::chrono::steady_clock::time_point started_, last_;
+  std::string task_;
+  std::int64_t first_done_ = 0;  // what was done when the task began here
+  Clock::time_point started_, last_;
 };
 
 // "42 s", "3 min 20 s", "2 h 5 min".
@@ -30,7 +41,7 @@ std::string duration_text(double seconds);
 
 // "calibrating [######    ] 300/512 samples, 671 tokens/s, 3 min 20 s left"; without the time where
 // seconds_left is negative.
-std::string progress_line(const std::string& title, const std::string& unit, std::int64_t done,
+std::string progress_line(const std::string& task, const std::string& unit, std::int64_t done,
                           std::int64_t total, double tokens_per_second, double seconds_left);
 
 }  // namespace octet::apps

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 #include "model/config.h"
 #include "model/weights.h"
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 #include "model/attention_observer.h"
 #include "model/config.h"
 

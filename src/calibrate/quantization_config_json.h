@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 #include "kv/kv_scales.h"
 #include "model/config.h"
 

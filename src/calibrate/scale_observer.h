@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 #include "files/safetensors_writer.h"
 #include "kv/kv_scales.h"
 #include "model/attention_observer.h"

@@ -3,19 +3,18 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
-#include <numeric>
 #include <random>
 #include <utility>
 
 #include "base/error.h"
-#include "model/batch_plan.h"
+#include "calibrate/largest_observer.h"
+#include "calibrate/sample_runner.h"
 #include "numeric/fp8.h"
 
 namespace octet::calibrate {
 
 namespace {
 
-constexpr int kBlockSize = 16;
 constexpr std::uint32_t kMagnitude = 0x7fffffffu;
 
 float largest_stored(KvDtype dtype) { return dtype == KvDtype::fp8_e5m2 ? fp8_e5m2::max : fp8_e4m3::max; }
@@ -41,34 +40,12 @@ std::vector<std::int32_t> random_tokens(int count, int vocab_size, std::uint64_t
 
 std::vector<LayerRanges> ranges_of_tokens(model::Model& model, std::span<const std::int32_t> ids,
                                           int step_tokens) {
-  const model::ModelConfig& config = model.config();
+  LargestObserver observer({.targets = {.q = true}}, model.config());
   const int tokens = static_cast<int>(ids.size());
-  const int blocks = (tokens + kBlockSize - 1) / kBlockSize;
-  kv::KvCache cache(
-      {config.num_layers, config.num_kv_heads, config.head_dim, kBlockSize, KvDtype::float32, KvDtype::float32},
-      blocks, kv::KvScales::ones(config.num_layers, config.num_kv_heads));
-  RangeObserver observer(config);
-  struct Watch {  // whatever the model throws, it must not keep a pointer to what is gone
-    model::Model& watched;
-    ~Watch() { watched.set_observer(nullptr); }
-  } const watch{model};
-  model.set_observer(&observer);
-  model::BatchPlan plan;
-  for (int begin = 0; begin < tokens; begin += step_tokens) {
-    const int end = std::min(tokens, begin + step_tokens);
-    plan.clear();
-    plan.token_ids.assign(ids.begin() + begin, ids.begin() + end);
-    plan.positions.resize(plan.token_ids.size());
-    std::iota(plan.positions.begin(), plan.positions.end(), begin);
-    plan.slot_mapping.assign(plan.positions.begin(), plan.positions.end());
-    plan.query_start.push_back(end - begin);
-    plan.prompt_lengths.push_back(tokens);
-    plan.max_blocks = blocks;
-    plan.block_tables.resize(static_cast<std::size_t>(blocks));
-    std::iota(plan.block_tables.begin(), plan.block_tables.end(), 0);
-    model.forward(plan, cache);
-  }
-  return observer.layers();
+  SampleRunner runner(model, observer, std::min(step_tokens, tokens), tokens);
+  runner.add({ids.begin(), ids.end()});
+  runner.flush();
+  return observer.ranges();
 }
 
 std::vector<LayerRanges> with_headroom(std::vector<LayerRanges> ranges) {

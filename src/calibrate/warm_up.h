@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 #include "kv/kv_cache.h"
 #include "model/attention_observer.h"
 #include "model/forward.h"

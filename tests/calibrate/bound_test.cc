@@ -11,14 +11,15 @@
 #include <vector>
 
 #include "base/error.h"
+#include "calibrate/largest_observer.h"
 #include "model/sequence_runner.h"
 #include "model/tiny_checkpoint.h"
 
 namespace octet::tests {
 namespace {
 
+using calibrate::LargestObserver;
 using calibrate::LayerRanges;
-using calibrate::RangeObserver;
 
 std::string directory(const std::string& name, const TinyOptions& options) {
   return write_tiny_llama(std::filesystem::path(testing::TempDir()) / ("octet_bound_" + name), options);
@@ -53,11 +54,11 @@ std::vector<LayerRanges> bound(SequenceRunner& runner) {
 
 // What the model shows for `ids`.
 std::vector<LayerRanges> measure(SequenceRunner& runner, const std::vector<std::int32_t>& ids) {
-  RangeObserver observer(runner.config());
+  LargestObserver observer({.targets = {.q = true}}, runner.config());
   runner.model().set_observer(&observer);
   runner.logits(ids, 64);
   runner.model().set_observer(nullptr);
-  return observer.layers();
+  return observer.ranges();
 }
 
 // The least and the greatest of measured / bound, over all layers, heads and q, k and v.

@@ -76,18 +76,21 @@ TEST(ScaleObserver, NamesAreTheFlags) {
 TEST(ScaleObserver, StaticMinMaxIsTheRangeOfEverything) {
   for (const bool q : {false, true}) {
     const auto found = observer(ObserverKind::static_minmax, ScaleStrategy::attn_head, q);
-    RangeObserver expected(config());
+    std::vector<LayerRanges> expected(
+        kLayers, {std::vector<float>(kHeads), std::vector<float>(kKvHeads), std::vector<float>(kKvHeads)});
     for (const std::uint64_t seed : {1u, 2u, 3u}) {
       const Step step(10, seed);
       show_all(*found, step, {{0, 10, true}});
-      for (int layer = 0; layer < kLayers; ++layer)
-        expected.observe_qkv(layer, step.rows(0, kHeads), step.rows(kHeads, kKvHeads),
-                             step.rows(kHeads + kKvHeads, kKvHeads));
+      for (LayerRanges& layer : expected) {
+        widen(layer.q, step.rows(0, kHeads));
+        widen(layer.k, step.rows(kHeads, kKvHeads));
+        widen(layer.v, step.rows(kHeads + kKvHeads, kKvHeads));
+      }
     }
     for (std::size_t layer = 0; layer < kLayers; ++layer) {
-      EXPECT_EQ(found->ranges()[layer].k, expected.layers()[layer].k);
-      EXPECT_EQ(found->ranges()[layer].v, expected.layers()[layer].v);
-      EXPECT_EQ(found->ranges()[layer].q, q ? expected.layers()[layer].q : std::vector<float>{});
+      EXPECT_EQ(found->ranges()[layer].k, expected[layer].k);
+      EXPECT_EQ(found->ranges()[layer].v, expected[layer].v);
+      EXPECT_EQ(found->ranges()[layer].q, q ? expected[layer].q : std::vector<float>{});
     }
   }
 }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "calibrate/bound.h"
+#include "calibrate/largest_observer.h"
 #include "model/sequence_runner.h"
 #include "model/tiny_checkpoint.h"
 
@@ -45,14 +46,14 @@ TEST(WarmUp, RandomTokensAreTheSameForOneSeedAndInsideTheVocabulary) {
 TEST(WarmUp, RangesAreThoseOfAFloat32CacheHoweverTheTokensAreCut) {
   SequenceRunner runner(directory("ranges"), {});
   const std::vector<std::int32_t> ids = calibrate::random_tokens(100, 64, 1);
-  calibrate::RangeObserver observer(runner.config());
+  calibrate::LargestObserver observer({.targets = {.q = true}}, runner.config());
   runner.model().set_observer(&observer);
   run_alone(runner, ids);
   const std::vector<LayerRanges> whole = calibrate::ranges_of_tokens(runner.model(), ids, 1024);
   const std::vector<LayerRanges> pieces = calibrate::ranges_of_tokens(runner.model(), ids, 7);
   for (std::size_t layer = 0; layer < whole.size(); ++layer) {
-    EXPECT_EQ(whole[layer].k, observer.layers()[layer].k);
-    EXPECT_EQ(whole[layer].v, observer.layers()[layer].v);
+    EXPECT_EQ(whole[layer].k, observer.ranges()[layer].k);
+    EXPECT_EQ(whole[layer].v, observer.ranges()[layer].v);
     for (std::size_t head = 0; head < 2; ++head) {
       EXPECT_NEAR(pieces[layer].k[head], whole[layer].k[head], 1e-4 * whole[layer].k[head]);
       EXPECT_NEAR(pieces[layer].v[head], whole[layer].v[head], 1e-4 * whole[layer].v[head]);
@@ -77,8 +78,10 @@ TEST(WarmUp, TheFirstPromptSetsTheScalesThatItIsStoredWith) {
     const LayerRanges first = calibrate::ranges_of_tokens(runner.model(), prompt, 20)[0];
     const kv::LayerScales& scales = runner.cache().scales().layers[0];
     const bool heads = strategy == ScaleStrategy::attn_head;
-    EXPECT_EQ(scales.k[0], (heads ? first.k[0] : std::max(first.k[0], first.k[1])) * calibrate::kWarmUpHeadroom / 448);
-    EXPECT_EQ(scales.v[1], (heads ? first.v[1] : std::max(first.v[0], first.v[1])) * calibrate::kWarmUpHeadroom / 448);
+    EXPECT_EQ(scales.k[0],
+              (heads ? first.k[0] : std::max(first.k[0], first.k[1])) * calibrate::kWarmUpHeadroom / 448);
+    EXPECT_EQ(scales.v[1],
+              (heads ? first.v[1] : std::max(first.v[0], first.v[1])) * calibrate::kWarmUpHeadroom / 448);
     EXPECT_EQ(scales.k[0] == scales.k[1], !heads);
 
     // A cache that had these scales from the start gives the same, and a second prompt changes nothing.

@@ -1,4 +1,4 @@
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 
 #include <algorithm>
 #include <array>
@@ -77,20 +77,6 @@ void widen(std::span<float> ranges, const model::HeadRows& rows) {
     }
     ranges[static_cast<std::size_t>(head)] = std::bit_cast<float>(most);
   }
-}
-
-RangeObserver::RangeObserver(const model::ModelConfig& config) {
-  const std::vector<float> heads(static_cast<std::size_t>(config.num_heads), 0.0f);
-  const std::vector<float> kv_heads(static_cast<std::size_t>(config.num_kv_heads), 0.0f);
-  layers_.assign(static_cast<std::size_t>(config.num_layers), {heads, kv_heads, kv_heads});
-}
-
-void RangeObserver::observe_qkv(int layer, const model::HeadRows& q, const model::HeadRows& k,
-                                const model::HeadRows& v) {
-  LayerRanges& ranges = layers_[static_cast<std::size_t>(layer)];
-  widen(ranges.q, q);
-  widen(ranges.k, k);
-  widen(ranges.v, v);
 }
 
 }  // namespace octet::calibrate

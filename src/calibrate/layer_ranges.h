@@ -1,7 +1,5 @@
-// RangeObserver: the largest |q|, |k| and |v| that a model showed, for every layer and head, and the scales
-// that follow from them.
-//
-// Memory does not grow with what is seen. Called by one thread, as AttentionObserver says.
+// The largest |q|, |k| and |v| that a model showed, for every layer and head, and the scales that follow from
+// them.
 #pragma once
 
 #include <cstdint>
@@ -37,22 +35,5 @@ kv::LayerScales layer_scales(const LayerRanges& ranges, int layer, kv::ScaleStra
 
 // The largest |x| of each head over all rows, joined with what `ranges` [num_heads] holds already.
 void widen(std::span<float> ranges, const model::HeadRows& rows);
-
-class RangeObserver final : public model::AttentionObserver {
- public:
-  explicit RangeObserver(const model::ModelConfig& config);
-
-  void observe_qkv(int layer, const model::HeadRows& q, const model::HeadRows& k,
-                   const model::HeadRows& v) override;
-
-  const std::vector<LayerRanges>& layers() const { return layers_; }  // [num_layers]
-  // Throws as scales_from_ranges.
-  kv::KvScales scales(kv::ScaleStrategy strategy, Targets targets = {}) const {
-    return scales_from_ranges(layers_, strategy, targets);
-  }
-
- private:
-  std::vector<LayerRanges> layers_;
-};
 
 }  // namespace octet::calibrate

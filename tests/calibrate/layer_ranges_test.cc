@@ -1,4 +1,4 @@
-#include "calibrate/range_observer.h"
+#include "calibrate/layer_ranges.h"
 
 #include <gtest/gtest.h>
 
@@ -8,12 +8,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "calibrate/largest_observer.h"
 
 namespace octet::tests {
 namespace {
 
+using calibrate::LargestObserver;
 using calibrate::LayerRanges;
-using calibrate::RangeObserver;
 using kv::ScaleStrategy;
 
 constexpr int kHeadDim = 4;
@@ -52,8 +53,8 @@ std::string refusal(const std::vector<LayerRanges>& layers, ScaleStrategy strate
   return "no error";
 }
 
-TEST(RangeObserver, KeepsTheLargestMagnitudeOfEachLayerAndHead) {
-  RangeObserver observer(config(2));
+TEST(LargestObserver, KeepsTheLargestMagnitudeOfEachLayerAndHead) {
+  LargestObserver observer({.targets = {.q = true}}, config(2));
   Rows q(3, 4, 0.5f), k(3, 2, -0.25f), v(3, 2, 1.0f);
   k.at(2, 1, 3) = -8.0f;  // the last value of the last row counts, and so does its magnitude
   q.at(0, 3, 0) = 2.0f;
@@ -63,13 +64,13 @@ TEST(RangeObserver, KeepsTheLargestMagnitudeOfEachLayerAndHead) {
   v.at(1, 0, 2) = 3.0f;
   k.at(2, 1, 3) = 0.0f;  // a later, smaller step takes nothing back
   observer.observe_qkv(1, q.rows(), k.rows(), v.rows());
-  EXPECT_EQ(observer.layers()[0].k, (std::vector<float>{0, 0}));
-  EXPECT_EQ(observer.layers()[1].q, (std::vector<float>{0.5f, 0.5f, 0.5f, 2.0f}));
-  EXPECT_EQ(observer.layers()[1].k, (std::vector<float>{0.25f, 8.0f}));
-  EXPECT_EQ(observer.layers()[1].v, (std::vector<float>{3.0f, 1.0f}));
+  EXPECT_EQ(observer.ranges()[0].k, (std::vector<float>{0, 0}));
+  EXPECT_EQ(observer.ranges()[1].q, (std::vector<float>{0.5f, 0.5f, 0.5f, 2.0f}));
+  EXPECT_EQ(observer.ranges()[1].k, (std::vector<float>{0.25f, 8.0f}));
+  EXPECT_EQ(observer.ranges()[1].v, (std::vector<float>{3.0f, 1.0f}));
 }
 
-TEST(RangeObserver, ScalesAreRangesOver448) {
+TEST(LayerRanges, ScalesAreRangesOver448) {
   const std::vector<LayerRanges> layers = {{{448, 896, 0, 1}, {224, 448}, {1, 3}}};
   const kv::KvScales heads = calibrate::scales_from_ranges(layers, ScaleStrategy::attn_head);
   EXPECT_EQ(heads.strategy, ScaleStrategy::attn_head);
@@ -82,7 +83,7 @@ TEST(RangeObserver, ScalesAreRangesOver448) {
   EXPECT_EQ(tensor.layers[0].q, (std::vector<float>(4, 2.0f)));
 }
 
-TEST(RangeObserver, RefusesRangesThatGiveNoScale) {
+TEST(LayerRanges, RefusesRangesThatGiveNoScale) {
   std::vector<LayerRanges> layers(3, {{1, 1, 1, 1}, {1, 1}, {1, 1}});
   layers[2].v[1] = 0;
   EXPECT_EQ(refusal(layers, ScaleStrategy::attn_head),
@@ -95,16 +96,16 @@ TEST(RangeObserver, RefusesRangesThatGiveNoScale) {
             std::string::npos);
 }
 
-TEST(RangeObserver, NanIsNeverLost) {
+TEST(LargestObserver, NanIsNeverLost) {
   for (const auto strategy : {ScaleStrategy::tensor, ScaleStrategy::attn_head}) {
-    RangeObserver observer(config(1));
+    LargestObserver observer({.targets = {.q = true}}, config(1));
     Rows q(2, 4, 1.0f), k(2, 2, 1.0f), v(2, 2, 1.0f);
     k.at(0, 1, 2) = -std::numeric_limits<float>::quiet_NaN();
     observer.observe_qkv(0, q.rows(), k.rows(), v.rows());
     k.at(0, 1, 2) = 1.0f;
     observer.observe_qkv(0, q.rows(), k.rows(), v.rows());
-    EXPECT_TRUE(std::isnan(observer.layers()[0].k[1]));
-    EXPECT_NE(refusal(observer.layers(), strategy).find("found nan"), std::string::npos);
+    EXPECT_TRUE(std::isnan(observer.ranges()[0].k[1]));
+    EXPECT_NE(refusal(observer.ranges(), strategy).find("found nan"), std::string::npos);
   }
 }
 
