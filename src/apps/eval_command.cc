@@ -30,7 +30,7 @@ struct EvalFlags {
 
 EvaluationOptions evaluation_options(const EvalFlags& flags) {
   EvaluationOptions options = flags.options;
-  options.configs = join_layers(options.configs);
+  options.configs = read_configs(options.configs, options.model);
   if (!flags.text.empty()) options.documents = read_documents(flags.text);
   if (flags.needle && options.needle_lengths.empty()) options.needle_lengths = {512, 1024, 2048};
   if (options.documents.empty() && options.dataset.empty() && options.needle_lengths.empty())
@@ -118,7 +118,8 @@ Command add_eval_command(CLI::App& program) {
   app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
   app->add_option(
          "--configs", options.configs,
-         "Caches to compare: a kv-cache-dtype, or another checkpoint of the model as DIR or DIR:DTYPE; "
+         "Caches to compare: a kv-cache-dtype, another checkpoint of the model as DIR or DIR:DTYPE, or a file "
+         "of octet plan; "
          "each with +k=DTYPE, +v=DTYPE, +skip=LAYERS, +scales=random|prompt|bound (as --calculate-kv-scales), "
          "+strategy=attn_head and +math=MATH (as --attention-math) where wanted [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')

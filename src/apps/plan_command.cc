@@ -150,7 +150,7 @@ int plan(const PlanFlags& flags) {
   std::optional<OutputFile> output;
   if (!flags.output.empty()) output.emplace(flags.output);
   CachePlanOptions options = flags.options;
-  options.configs = join_layers(options.configs);
+  options.configs = read_configs(options.configs, options.model);
   if (!flags.kv_budget.empty()) options.kv_budget = parse_byte_size(flags.kv_budget, "--kv-budget");
   if (!flags.text.empty()) options.documents = read_documents(flags.text);
   if (options.documents.empty() && options.dataset.empty())

@@ -16,6 +16,10 @@ namespace {
 
 constexpr std::uint32_t kMagnitude = 0x7fffffffu;
 
+// What model::examine_kv_scales takes, times 448.
+constexpr float kLeastRange = 0x1p-40f * fp8_e4m3::max;
+constexpr float kMostRange = 0x1p40f * fp8_e4m3::max;
+
 std::string number_text(float value) {
   std::array<char, 32> text;
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
@@ -23,9 +27,13 @@ std::string number_text(float value) {
 
 void check(const std::vector<float>& ranges, std::size_t layer, const char* which) {
   for (std::size_t head = 0; head < ranges.size(); ++head) {
-    if (std::isfinite(ranges[head]) && ranges[head] > 0) continue;
+    const bool positive = std::isfinite(ranges[head]) && ranges[head] > 0;
+    if (positive && ranges[head] >= kLeastRange && ranges[head] <= kMostRange) continue;
     throw Error(
-        ErrorCode::invalid_argument, "expected a positive finite number, found " + number_text(ranges[head]),
+        ErrorCode::invalid_argument,
+        (positive ? "expected a number whose 448th part is from 2^-40 to 2^40, as readers of scales do, found "
+                  : "expected a positive finite number, found ") +
+            number_text(ranges[head]),
         "layer " + std::to_string(layer) + ": the largest |" + which + "| of head " + std::to_string(head));
   }
 }

@@ -25,7 +25,8 @@ struct Targets {
 
 // Scales that map the largest magnitude to the largest finite E4M3 value: range / 448. With the strategy
 // tensor, the greatest of a layer's heads counts for all of them. `q` is left empty unless it is a target.
-// Throws Error{invalid_argument} naming layer, tensor and head of a range that is zero, infinite or NaN.
+// Throws Error{invalid_argument} naming layer, tensor and head of a range that is zero, infinite or NaN, or
+// so small or large that its scale would be refused when it is read.
 kv::KvScales scales_from_ranges(const std::vector<LayerRanges>& layers, kv::ScaleStrategy strategy,
                                 Targets targets = {});
 

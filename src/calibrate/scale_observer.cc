@@ -35,7 +35,7 @@ std::unique_ptr<ScaleObserver> make_observer(const ObserverOptions& options, con
     case ObserverKind::percentile:
       return std::make_unique<HistogramObserver>(options, config);
   }
-  OCTET_CHECK(!"an observer");
+  OCTET_CHECK(false);
   return nullptr;
 }
 

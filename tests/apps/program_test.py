@@ -584,6 +584,11 @@ class EvalTest(ProgramTest):
         from_file = octet("generate", "--config", output, "--prompt", "a", *GREEDY, "--json")
         self.assertEqual(json.loads(from_file.stdout)["text"], json.loads(answer.stdout)["text"], from_file.stderr)
         self.assertEqual(json.loads(from_file.stdout)["kv_cache"], json.loads(answer.stdout)["kv_cache"])
+        again = octet("eval", self.model, "--text", self.text(), "--configs", f"fp8_e4m3,{output}", *self.FAST, "--json")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn(b"plan.yaml: not used", again.stderr)
+        self.assertEqual([config["name"] for config in json.loads(again.stdout)["configs"]],
+                         ["auto", "fp8_e4m3", f"fp8_e4m3+skip={worst}"])
         for flags, status, part in [(["--target-tokens", "32", "--kv-budget", "1k"], 1, "128 bytes a token"),
                                     ([], 2, "kv_budget"), (["--kv-budget", "x"], 2, "--kv-budget")]:
             with self.subTest(flags=flags):

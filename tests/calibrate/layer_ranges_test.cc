@@ -91,6 +91,9 @@ TEST(LayerRanges, RefusesRangesThatGiveNoScale) {
   EXPECT_EQ(refusal(layers, ScaleStrategy::tensor), "no error");  // the other head's serves it
   layers[2].v[0] = 0;
   EXPECT_NE(refusal(layers, ScaleStrategy::tensor).find("layer 2: the largest |v|"), std::string::npos);
+  layers[2].v = {1e-15f, 1e-15f};  // a norm of zeros leaves the bound no more than its margin
+  EXPECT_NE(refusal(layers, ScaleStrategy::tensor).find("from 2^-40 to 2^40"), std::string::npos);
+  layers[2].v = {1, 1};
   layers[0].q[3] = std::numeric_limits<float>::infinity();
   EXPECT_NE(refusal(layers, ScaleStrategy::attn_head, true).find("layer 0: the largest |q| of head 3"),
             std::string::npos);
