@@ -255,6 +255,10 @@ class Planner {
       plan_.vllm_note = "vLLM calculates no such scales; octet calibrate writes scales that it takes";
       return;
     }
+    if (config.attention_math != "fp32") {
+      plan_.vllm_note = "vLLM's attention computes as its backend does; it has no --attention-math";
+      return;
+    }
     if (cache.kv_cache_dtype.find("hadamard") != std::string::npos) {
       plan_.vllm_note = "vLLM has no " + cache.kv_cache_dtype + "; --configs chooses among those that it has";
       return;

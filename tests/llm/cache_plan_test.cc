@@ -95,6 +95,8 @@ TEST(CachePlan, CalculatedScalesAreArgumentsForOctetAndNothingForVllm) {
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
   EXPECT_TRUE(plan.vllm_arguments.empty());
   EXPECT_NE(plan.vllm_note.find("octet calibrate"), std::string::npos);
+  tiny.options.configs = {"fp8_e4m3+math=fp8"};
+  EXPECT_NE(tiny.with_budget(384).vllm_note.find("--attention-math"), std::string::npos);
 }
 
 TEST(CachePlan, SaysWhatWouldFitWhereNothingDoes) {
