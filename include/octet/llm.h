@@ -80,6 +80,7 @@ struct Logprob {
   float logprob = 0;
   int rank = 0;
   std::string decoded_token;
+  std::string token_bytes;  // what it stands for, also where that is only a part of a character
 };
 
 struct CompletionOutput {
@@ -109,8 +110,8 @@ struct RequestOutput {
   RequestTimings timings;
 };
 
-// Called with newly decoded text (never a broken UTF-8 sequence) of prompt `prompt_index`.
-// Return false to stop generating.
+// Called with newly decoded text (never a broken UTF-8 sequence) of prompt `prompt_index`; with n above 1, of
+// its first answer. Return false to stop generating.
 using TextCallback = std::function<bool(std::size_t prompt_index, const std::string& new_text)>;
 
 class OCTET_EXPORT LLM {

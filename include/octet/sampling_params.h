@@ -6,6 +6,7 @@
 #include <octet/error.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 namespace octet {
 
 struct SamplingParams {
+  int n = 1;                       // 1..1024 answers to the prompt; with a seed, answer i draws with seed + i
   double presence_penalty = 0.0;   // -2..2, subtracted once from the logit of every token already generated
   double frequency_penalty = 0.0;  // -2..2, subtracted once for each time it was generated
   double repetition_penalty =
@@ -30,6 +32,8 @@ struct SamplingParams {
   int min_tokens = 0;
   // At each step the chosen token and these many likeliest (the chosen one is not listed twice).
   std::optional<int> logprobs = {};
+  // Added to the logits of these tokens, -100..100.
+  std::map<std::int32_t, double> logit_bias = {};
   bool skip_special_tokens = true;
 
   // Throws Error{invalid_argument} naming the field, what is allowed and what was found.

@@ -193,6 +193,8 @@ RequestId Engine::add(Request request) {
   return id;
 }
 
+void Engine::check(const Request& request) const { impl_->check(request); }
+
 void Engine::cancel(RequestId id) { impl_->scheduler.remove(id); }
 
 bool Engine::has_unfinished() const {

@@ -53,6 +53,8 @@ class Engine {
   // above 1 the others have the ids behind it.
   static constexpr int kMostAnswers = 1024;
   RequestId add(Request request);
+  // Throws as add(); may be called from any thread.
+  void check(const Request& request) const;
   // Ends one sequence at once and frees its blocks; unknown or finished ids are ignored.
   void cancel(RequestId id);
   bool has_unfinished() const;

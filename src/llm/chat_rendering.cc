@@ -1,9 +1,11 @@
 #include "llm/chat_rendering.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <string_view>
 
 #include "base/error.h"
+#include "files/json_value.h"
 #include "llm/utf8.h"
 
 namespace octet::llm {
@@ -36,6 +38,42 @@ void add_special_token(std::string& object, const char* name, const std::string&
   object += ",\"" + std::string(name) + "\":" + quote(token);
 }
 
+// JSON of somebody's request, where a fault is not a file's.
+files::JsonValue parse(const std::string& json, const char* field) {
+  try {
+    return files::JsonValue::parse(json, field);
+  } catch (const Error& error) {
+    throw Error(ErrorCode::invalid_argument, error.message(), error.context());
+  }
+}
+
+void require(bool right, const std::string& field, const char* expected) {
+  if (!right) throw Error(ErrorCode::invalid_argument, std::string("expected ") + expected, field);
+}
+
+void check_messages(const std::string& messages_json) {
+  const files::JsonValue messages = parse(messages_json, "messages");
+  require(messages.is_array(), "messages", "an array of objects");
+  const std::vector<files::JsonValue> elements = messages.elements();
+  require(!elements.empty(), "messages", "at least one message, found none");
+  for (std::size_t i = 0; i < elements.size(); ++i)
+    require(elements[i].is_object(), "messages[" + std::to_string(i) + "]", "an object");
+}
+
+// The members of `kwargs_json`, to stand in an object behind those of `known`.
+std::string further_variables(const std::string& kwargs_json, const std::string& known) {
+  constexpr const char* kField = "chat_template_kwargs";
+  const files::JsonValue kwargs = parse(kwargs_json, kField);
+  require(kwargs.is_object(), kField, "an object");
+  const std::vector<std::string> names = kwargs.keys();
+  const std::vector<std::string> taken = files::JsonValue::parse(known, "variables").keys();
+  for (const std::string& name : names)
+    if (std::find(taken.begin(), taken.end(), name) != taken.end())
+      throw Error(ErrorCode::invalid_argument, "the template has a variable '" + name + "' already", kField);
+  const std::string object = kwargs.dump();
+  return names.empty() ? std::string() : "," + object.substr(1, object.size() - 2);
+}
+
 }  // namespace
 
 std::string messages_variables(std::string_view messages_json, std::string_view tools_json,
@@ -57,6 +95,20 @@ std::string chat_variables(const std::vector<ChatMessage>& conversation, const t
     messages += (messages.size() > 1 ? ",{\"role\":" : "{\"role\":") + quote(message.role) +
                 ",\"content\":" + quote(message.content) + "}";
   return messages_variables(messages + "]", "null", /*add_generation_prompt=*/true, tokenizer);
+}
+
+std::string render_chat(const text::ChatTemplate& chat_template, const ChatPrompt& chat,
+                        const text::Tokenizer& tokenizer) {
+  check_messages(chat.messages_json);
+  const bool has_tools = !chat.tools_json.empty();
+  if (has_tools) require(parse(chat.tools_json, "tools").is_array(), "tools", "an array of objects");
+  std::string variables = messages_variables(chat.messages_json, has_tools ? chat.tools_json : "null",
+                                             chat.add_generation_prompt, tokenizer);
+  if (!chat.template_kwargs_json.empty()) {
+    const std::string further = further_variables(chat.template_kwargs_json, variables);
+    variables.insert(variables.size() - 1, further);
+  }
+  return chat_template.render(variables);
 }
 
 std::string render_chat(const text::ChatTemplate& chat_template, const std::vector<ChatMessage>& conversation,

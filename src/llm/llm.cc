@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/cache_stats.h"
 #include "llm/chat_rendering.h"
 #include "llm/engine_setup.h"
 #include "llm/generation.h"
@@ -78,27 +79,7 @@ void LLM::interrupt() noexcept { impl_->interrupted.store(true); }
 
 SamplingParams LLM::default_sampling_params() const { return impl_->setup.default_params; }
 
-KvCacheStats LLM::kv_cache_stats() const {
-  const kv::KvCache& cache = *impl_->setup.cache;
-  KvCacheStats stats;
-  stats.dtype = cache.layout().describe_dtypes();
-  stats.k_dtype = dtype_name(impl_->setup.cache_dtypes.k);
-  stats.v_dtype = dtype_name(impl_->setup.cache_dtypes.v);
-  stats.skip_layers = impl_->setup.skip_layers;
-  stats.bytes_per_token = cache.layout().bytes_per_token();
-  stats.block_size = cache.layout().block_size;
-  stats.num_blocks = cache.pool().num_blocks();
-  stats.total_bytes = cache.total_bytes();
-  stats.capacity_tokens = stats.num_blocks * stats.block_size;
-  stats.used_blocks = cache.pool().num_blocks() - cache.pool().num_free();
-  stats.scale_source = impl_->setup.scale_source;
-  stats.scale_strategy = impl_->setup.scale_strategy;
-  if (impl_->setup.warm_up) {
-    stats.stored_values = impl_->setup.warm_up->stored_values();
-    stats.saturated_values = impl_->setup.warm_up->saturated_values();
-  }
-  return stats;
-}
+KvCacheStats LLM::kv_cache_stats() const { return llm::cache_stats(impl_->setup); }
 
 const std::vector<std::string>& LLM::notices() const { return impl_->setup.notices; }
 int LLM::max_model_len() const { return impl_->setup.max_model_len; }
