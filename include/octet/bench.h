@@ -48,11 +48,10 @@ struct BenchRow {
   std::int64_t bytes_per_token = 0;  // of cache
   int depth = 0;
   int batch = 1;
-  BenchRate prefill;  // of one sequence; measured in the rows of the first batch size
-  BenchRate decode;   // of all sequences of the batch together
-  std::int64_t decode_bytes =
-      0;                        // weights and cache that one step, a token a sequence, has to read, on average
-  double decode_bandwidth = 0;  // bytes a second: decode_bytes * decode.median / batch
+  BenchRate prefill;              // of one sequence; measured in the rows of the first batch size
+  BenchRate decode;               // of all sequences of the batch together
+  std::int64_t decode_bytes = 0;  // weights and cache that one step, a token a sequence, reads on average
+  double decode_bandwidth = 0;    // bytes a second: decode_bytes * decode.median / batch
 };
 
 struct BenchResult {
@@ -64,6 +63,9 @@ struct BenchResult {
   double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
   std::vector<BenchRow> rows;     // dtype by dtype, depth by depth, batch by batch, as asked
 };
+
+// Median, least and most of `rates`; zeros where there are none.
+OCTET_EXPORT BenchRate summarize_rates(std::vector<double> rates);
 
 // Called with each row as soon as it is measured; return false to end the measurement there.
 using BenchCallback = std::function<bool(const BenchResult& so_far)>;

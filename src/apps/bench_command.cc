@@ -3,120 +3,81 @@
 #include <octet/kv_cache_options.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cstddef>
-#include <cstdio>
 #include <iostream>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "apps/bench_comparison.h"
+#include "apps/bench_report.h"
 #include "apps/cache_flags.h"
 #include "apps/commands.h"
 #include "apps/config_flag.h"
 #include "apps/interruption.h"
 #include "apps/loading_flags.h"
+#include "apps/output_file.h"
 
 namespace octet::apps {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct BenchFlags {
   BenchOptions options;
+  LlamaCppFlags peers;
+  std::string output;
   bool json = false;
 };
 
-std::string line(const char* pattern, auto... values) {
-  char text[256];
-  std::snprintf(text, sizeof text, pattern, values...);
-  return text;
+BenchResult measure(const BenchFlags& flags) {
+  return run_benchmark(flags.options, [&](const BenchResult& so_far) {
+    if (!flags.json && so_far.rows.empty()) write_bench_header(std::cout, flags.options, so_far);
+    if (!flags.json && !so_far.rows.empty()) write_bench_row(std::cout, flags.options, so_far);
+    return !interrupted();
+  });
 }
 
-std::string rate_text(const BenchRate& rate) {
-  if (rate.median == 0) return "-";
-  return line("%.1f (%.1f-%.1f)", rate.median, rate.least, rate.most);
+Comparison measure_beside(const BenchFlags& flags, const LlamaCpp& peers) {
+  return compare(flags.options, peers, [&](const Comparison& so_far) {
+    if (!flags.json && so_far.octet.rows.empty())
+      write_comparison_header(std::cout, flags.options, so_far.octet);
+    if (!flags.json && !so_far.octet.rows.empty()) write_compared_depth(std::cout, so_far);
+    return !interrupted();
+  });
 }
 
-// Of the first column: the longest name, and some space.
-int name_width(const BenchFlags& flags) {
-  std::size_t width = 10;
-  for (const std::string& name : flags.options.kv_cache_dtypes) width = std::max(width, name.size());
-  return static_cast<int>(width);
-}
-
-void write_header(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
-  const BenchOptions& options = flags.options;
-  out << options.model << ", " << result.isa << ", " << result.threads << " threads, " << result.dtype
-      << " activations; prefill of " << options.prefill_tokens << " and decode of " << options.decode_tokens
-      << " tokens, median (range) of " << options.runs << " runs\n"
-      << line(
-             "memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n\n",
-             result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
-             result.load_strategy == "eager" ? "copied" : "mapped")
-      << line("%-*s %9s %7s %5s  %-24s %-24s %s\n", name_width(flags), "kv cache", "B/token", "depth", "batch",
-              "prefill tokens/s", "decode tokens/s", "decode GB/s (of read)")
-      << std::flush;
-}
-
-void write_row(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
-  const BenchRow& row = result.rows.back();
-  const BenchOptions& asked = flags.options;
-  if (row.depth == asked.depths.front() && row.batch == asked.batches.front() &&
-      row.dtype != row.kv_cache_dtype)
-    out << "(" << row.kv_cache_dtype << ": " << row.dtype << ")\n";
-  out << line("%-*s %9lld %7d %5d  %-24s %-24s ", name_width(flags), row.kv_cache_dtype.c_str(),
-              static_cast<long long>(row.bytes_per_token), row.depth, row.batch, rate_text(row.prefill).c_str(),
-              rate_text(row.decode).c_str());
-  if (row.decode_bandwidth > 0)
-    out << line("%.1f (%.0f%%)", row.decode_bandwidth / 1e9,
-                100 * row.decode_bandwidth / result.read_bandwidth);
-  out << std::endl;
-}
-
-Json rate_json(const BenchRate& rate) {
-  if (rate.median == 0) return nullptr;
-  return {{"median", rate.median}, {"least", rate.least}, {"most", rate.most}};
-}
-
-void write_json(std::ostream& out, const BenchFlags& flags, const BenchResult& result) {
-  Json rows = Json::array();
-  for (const BenchRow& row : result.rows)
-    rows.push_back({{"kv_cache_dtype", row.kv_cache_dtype},
-                    {"dtype", row.dtype},
-                    {"bytes_per_token", row.bytes_per_token},
-                    {"depth", row.depth},
-                    {"batch", row.batch},
-                    {"prefill_tokens_per_second", rate_json(row.prefill)},
-                    {"decode_tokens_per_second", rate_json(row.decode)},
-                    {"decode_bytes", row.decode_bytes},
-                    {"decode_bytes_per_second", row.decode_bandwidth}});
-  const Json document = {{"model", flags.options.model},
-                         {"isa", result.isa},
-                         {"dtype", result.dtype},
-                         {"load_strategy", result.load_strategy},
-                         {"threads", result.threads},
-                         {"prefill_tokens", flags.options.prefill_tokens},
-                         {"decode_tokens", flags.options.decode_tokens},
-                         {"mixed_lengths", flags.options.mixed_lengths},
-                         {"runs", flags.options.runs},
-                         {"weight_bytes", result.weight_bytes},
-                         {"read_bytes_per_second", result.read_bandwidth},
-                         {"rows", rows}};
-  out << document.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+std::string measure_to_json(const BenchFlags& flags) {
+  if (flags.peers.programs.empty()) return bench_json(flags.options, measure(flags));
+  const LlamaCpp peers(flags.peers, flags.options);
+  return comparison_json(flags.options, flags.peers, measure_beside(flags, peers));
 }
 
 int bench(const BenchFlags& flags) {
   install_interrupt_handler();
-  const BenchResult result = run_benchmark(flags.options, [&](const BenchResult& so_far) {
-    if (!flags.json && so_far.rows.empty()) write_header(std::cout, flags, so_far);
-    if (!flags.json && !so_far.rows.empty()) write_row(std::cout, flags, so_far);
-    return !interrupted();
-  });
-  if (flags.json) write_json(std::cout, flags, result);
+  std::optional<OutputFile> output;
+  if (!flags.output.empty()) output.emplace(flags.output);
+  try {
+    const std::string json = measure_to_json(flags);
+    if (flags.json) std::cout << json;
+    if (output && !interrupted()) output->write(json);
+  } catch (const Error&) {
+    if (!interrupted()) throw;  // else it is a peer, which Ctrl-C reached too
+  }
   finish_output();
   return interrupted() ? kInterrupted : kSuccess;
+}
+
+void add_peer_flags(CLI::App& app, LlamaCppFlags& peers) {
+  CLI::Option* compare =
+      app.add_option(
+             "--compare", peers.programs,
+             "llama-bench=PATH, for batches of more than 1 llama-batched-bench=PATH: measure it too, in "
+             "turn with octet; repeatable")
+          ->allow_extra_args(false);
+  app.add_option("--gguf", peers.gguf, "With --compare: the same model in llama.cpp's format")->needs(compare);
+  app.add_option("--compare-cache", peers.cache_types, "With --compare: llama.cpp's cache types [f16,q8_0]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->needs(compare);
 }
 
 }  // namespace
@@ -126,7 +87,8 @@ Command add_bench_command(CLI::App& program) {
   app->footer(
       "Examples:\n"
       "  octet bench models/smollm2-135m-instruct --depth 0,2048,7000 --kv-cache-dtype auto,fp8_e4m3\n"
-      "  octet bench models/smollm2-135m-instruct --depth 128,2000 --batch 1,8,32 --prefill 0");
+      "  octet bench models/smollm2-135m-instruct --depth 128,2000 --batch 1,8,32 --prefill 0\n"
+      "  octet bench MODEL_DIR --depth 7000 --compare llama-bench=/usr/bin/llama-bench --gguf model-bf16.gguf");
   const auto flags = std::make_shared<BenchFlags>();
   BenchOptions& options = flags->options;
   app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
@@ -159,6 +121,8 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
   app->add_flag("--json", flags->json, "As one JSON object");
+  app->add_option("--output", flags->output, "Write the JSON object to this file too");
+  add_peer_flags(*app, flags->peers);
   add_config_flag(*app);
   return {app, [flags] { return bench(*flags); }};
 }

@@ -40,12 +40,6 @@ void check_options(const BenchOptions& options) {
   check(options.runs, 1, 1000, "runs");
 }
 
-BenchRate summarize(std::vector<double> rates) {
-  std::sort(rates.begin(), rates.end());
-  const std::size_t n = rates.size();
-  return {n % 2 == 1 ? rates[n / 2] : (rates[n / 2 - 1] + rates[n / 2]) / 2, rates.front(), rates.back()};
-}
-
 // Tokens that each sequence of a batch holds: `depth`, or evenly from half of it to one and a half.
 std::vector<int> sequence_lengths(int depth, int batch, bool mixed) {
   std::vector<int> lengths(static_cast<std::size_t>(batch), depth);
@@ -114,7 +108,7 @@ BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOp
     seconds_for(true);
     std::vector<double> rates;
     for (int i = 0; i < options.runs; ++i) rates.push_back(tokens / seconds_for(false));
-    return summarize(std::move(rates));
+    return summarize_rates(std::move(rates));
   };
   if (cell.times_prefill)
     row.prefill = repeat(options.prefill_tokens, [&](bool warms) {
@@ -133,6 +127,13 @@ BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOp
 }
 
 }  // namespace
+
+BenchRate summarize_rates(std::vector<double> rates) {
+  if (rates.empty()) return {};
+  std::sort(rates.begin(), rates.end());
+  const std::size_t n = rates.size();
+  return {n % 2 == 1 ? rates[n / 2] : (rates[n / 2 - 1] + rates[n / 2]) / 2, rates.front(), rates.back()};
+}
 
 BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_row) {
   check_options(options);

@@ -5,6 +5,7 @@ Run by ctest; by hand: python3 tests/apps/program_test.py build/release/src/apps
 
 import json
 import os
+import pathlib
 import pty
 import resource
 import signal
@@ -655,6 +656,70 @@ class InspectAndBenchTest(ProgramTest):
         text = octet(*flags).stdout.decode()
         self.assertIn("GB/s", text)
         self.assertEqual(sum(line.startswith(("auto ", "fp8_e5m2 ")) for line in text.splitlines()), 4)
+
+    # Writes what llama-bench or llama-batched-bench does, and each call's arguments into a file.
+    FAKE_PEER = """#!/bin/sh
+echo "$(basename $0) $*" >> CALLS
+case $0 in
+  *batched*) echo; echo '{"pp": 30, "tg": 4, "pl": 4, "speed_pp": 9.0, "speed_tg": 8.0}'; echo;;
+  *) echo '[{"n_prompt": 16, "n_gen": 0, "avg_ts": 100.0}, {"n_prompt": 0, "n_gen": 4, "avg_ts": 50.0}]';;
+esac
+"""
+
+    def write_fake_peers(self):
+        folder = pathlib.Path(self.scratch.name)
+        calls, gguf = folder / "calls", folder / "model.gguf"
+        calls.write_text("")
+        gguf.write_text("")
+        flags = ["--gguf", gguf]
+        for name in ("llama-bench", "llama-batched-bench"):
+            (folder / name).write_text(self.FAKE_PEER.replace("CALLS", str(calls)))
+            (folder / name).chmod(0o755)
+            flags += ["--compare", f"{name}={folder / name}"]
+        return flags, calls
+
+    def test_bench_beside_peers(self):
+        peers, calls = self.write_fake_peers()
+        output = pathlib.Path(self.scratch.name) / "bench.json"
+        flags = ["bench", self.model, "--depth", "0,30", "--batch", "1,4", "--kv-cache-dtype", "fp8", "--prefill", "16",
+                 "--decode", "4", "--runs", "2", "--threads", "2", "--compare-cache", "f16", *peers]
+        got = octet(*flags, "--output", output)
+        self.assertEqual(got.returncode, 0, got.stderr)
+        table = got.stdout.decode()
+        self.assertRegex(table, r"octet fp8_e4m3 +30 +4 +- +\d")
+        self.assertRegex(table, r"llama-batched-bench f16 +30 +4 +- +8.0 \(8.0-8.0\)")
+        result = json.loads(output.read_text())
+        self.assertEqual([(r["depth"], r["batch"]) for r in result["rows"]], [(0, 1), (0, 4), (30, 1), (30, 4)])
+        self.assertEqual([(p["program"], p["kv_cache_dtype"], p["depth"], p["batch"]) for p in result["peers"]],
+                         [("llama-bench", "f16", 0, 1), ("llama-batched-bench", "f16", 0, 4),
+                          ("llama-bench", "f16", 30, 1), ("llama-batched-bench", "f16", 30, 4)])
+        for row, ratio in zip(result["rows"], result["ratios"], strict=True):
+            peer = 50.0 if row["batch"] == 1 else 8.0
+            # Of two rounds, the median is the mean of both: so is that of their ratios to one and the same number.
+            self.assertAlmostEqual(ratio["decode"], row["decode_tokens_per_second"]["median"] / peer)
+            if row["batch"] == 1:
+                self.assertAlmostEqual(ratio["prefill"], row["prefill_tokens_per_second"]["median"] / 100)
+            else:
+                self.assertIsNone(ratio["prefill"])
+        # In turn, depth by depth: round one of both, round two of both.
+        lines = calls.read_text().splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["llama-bench", "llama-batched-bench"] * 4)
+        self.assertIn("-p 16 -n 4 -d 30 -r 1 -ctk f16 -ctv f16 -o json", lines[4])
+        self.assertIn("-t 2", lines[4])
+        self.assertIn("-npp 30 -ntg 4 -npl 4 -c 1024 -pps", lines[5])
+
+    def test_bench_refuses_peers_that_do_not_fit(self):
+        peers, calls = self.write_fake_peers()
+        flags = ["bench", self.model, "--depth", "0", "--prefill", "0", "--decode", "2", "--runs", "1"]
+        for arguments in (["--compare", "llama-bench=/bin/true"], ["--compare", "ollama=/bin/true", *peers[:2]],
+                          [*peers, *peers[2:4]], ["--batch", "2", *peers[:4]],
+                          ["--batch", "2", "--mixed-lengths", *peers]):
+            self.assert_error(octet(*flags, *arguments), 2)
+        for path in ("/nowhere/llama-bench", "/bin/false", "/bin/true"):
+            got = octet(*flags, *peers[:2], "--compare", "llama-bench=" + path)
+            self.assertEqual(got.returncode, 1)
+            self.assertRegex(got.stderr.decode(), "octet: error: .*(/nowhere|/bin/false|expected JSON)")
+        self.assertEqual(calls.read_text(), "")
 
 
 if __name__ == "__main__":
