@@ -61,6 +61,7 @@ struct KvCacheStats {
   // 512 random tokens", "calculated from the first prompt (37 tokens)" or "calculated from the weights".
   std::string scale_source;
   std::string scale_strategy;  // "tensor", "attn_head" or "none" (16- and 32-bit caches)
+  std::string attention_math;  // how attention computes over it: one of attention_math_names()
   // Keys and values that were stored since the start, and those of them that the scales could not represent, so
   // that the largest value stands for them. Counted where scales were calculated from tokens.
   std::optional<std::int64_t> stored_values;

@@ -107,7 +107,8 @@ void write_json_answers(std::ostream& out, const std::vector<RequestOutput>& out
                         {"bytes_per_token", cache.bytes_per_token},
                         {"capacity_tokens", cache.capacity_tokens},
                         {"scale_source", cache.scale_source},
-                        {"scale_strategy", cache.scale_strategy}};
+                        {"scale_strategy", cache.scale_strategy},
+                        {"attention_math", cache.attention_math}};
     if (cache.saturated_values) {
       line["kv_cache"]["stored_values"] = *cache.stored_values;
       line["kv_cache"]["saturated_values"] = *cache.saturated_values;

@@ -32,7 +32,9 @@ int name_width(const BenchOptions& options) {
 
 void write_bench_summary(std::ostream& out, const BenchOptions& options, const BenchResult& result) {
   out << options.model << ", " << result.isa << ", " << result.threads << " threads, " << result.dtype
-      << " activations; prefill of " << options.prefill_tokens << " and decode of " << options.decode_tokens
+      << " activations"
+      << (options.attention_math == "fp32" ? "" : ", attention math " + options.attention_math)
+      << "; prefill of " << options.prefill_tokens << " and decode of " << options.decode_tokens
       << " tokens, median (range) of " << options.runs << " runs\n"
       << line(
              "memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n\n",
@@ -64,6 +66,7 @@ Json result_json(const BenchOptions& options, const BenchResult& result) {
   return {{"model", options.model},
           {"isa", result.isa},
           {"dtype", result.dtype},
+          {"attention_math", options.attention_math},
           {"load_strategy", result.load_strategy},
           {"threads", result.threads},
           {"prefill_tokens", options.prefill_tokens},

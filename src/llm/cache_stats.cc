@@ -17,6 +17,7 @@ KvCacheStats cache_stats(const EngineSetup& setup) {
   stats.used_blocks = cache.pool().num_blocks() - cache.pool().num_free();
   stats.scale_source = setup.scale_source;
   stats.scale_strategy = setup.scale_strategy;
+  stats.attention_math = setup.attention_math;
   if (setup.warm_up) {
     stats.stored_values = setup.warm_up->stored_values();
     stats.saturated_values = setup.warm_up->saturated_values();

@@ -127,6 +127,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
                      options.max_num_batched_tokens, choice);
   setup.scale_source = std::move(choice.scale_source);
   setup.scale_strategy = std::move(choice.scale_strategy);
+  setup.attention_math = options.attention_math;
   setup.notices = std::move(choice.notices);
   if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
     setup.notices.push_back(std::move(notice));

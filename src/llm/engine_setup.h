@@ -52,6 +52,7 @@ struct EngineSetup {
   std::vector<int> skip_layers = {};
   std::string scale_source = {};
   std::string scale_strategy = {};
+  std::string attention_math = {};
   std::vector<std::string> notices = {};
   int max_model_len = 0;
   int max_num_batched_tokens = 0;

@@ -91,7 +91,7 @@ class UsageTest(ProgramTest):
             ("--prompt-token-ids", "259"), ("--prompt-token-ids", "-5"), ("--prompt", b"a\xffb"),
             ("--system", "be brief"), ("--kv-cache-dtype-k", "int8"), ("--kv-cache-dtype-v", "FP8"),
             ("--kv-cache-dtype-skip-layers", "2"), ("--kv-cache-dtype-skip-layers", "0,x"),
-            ("--kv-cache-dtype-skip-layers", "-1"),
+            ("--kv-cache-dtype-skip-layers", "-1"), ("--attention-math", "fp4"), ("--attention-math", "FP8"),
         ]:
             with self.subTest(flag=flag, value=value):
                 got = octet("generate", self.model, "--prompt", "a", flag, value)
@@ -356,6 +356,17 @@ class AnswerTest(ProgramTest):
     def test_logprobs_are_shown_without_json_too(self):
         got = octet("generate", self.model, *GREEDY, "--prompt", "plain", "--logprobs", "2")
         self.assertEqual(got.stdout.decode().count(" | "), 12)
+
+    def test_attention_math_is_said_and_asks_for_an_fp8_cache(self):
+        flags = ("--prompt", "a", "--attention-math", "fp8-hopper")
+        (answer,) = self.generate_json(*flags, "--kv-cache-dtype", "fp8")
+        self.assertEqual(answer["kv_cache"]["attention_math"], "fp8-hopper")
+        got = octet("generate", self.model, *GREEDY, *flags, "--kv-cache-dtype", "fp8")
+        self.assertIn("octet: notice: attention_math fp8-hopper: queries are fp8_e4m3 with a scale of each token and head",
+                      got.stderr.decode())
+        for dtype in ("float16", "fp8_per_token_head"):
+            got = octet("generate", self.model, *GREEDY, *flags, "--kv-cache-dtype", dtype)
+            self.assert_error(got, 2, "attention_math", "fp8_e4m3 or fp8_e5m2", "found " + dtype)
 
     def test_one_notice_without_scales(self):
         got = octet("generate", self.model, *GREEDY, "--prompt", "a", "--kv-cache-dtype", "fp8")
@@ -650,6 +661,9 @@ class InspectAndBenchTest(ProgramTest):
         for row in result["rows"]:
             self.assertGreater(row["prefill_tokens_per_second"]["median"], 0)
             self.assertGreater(row["decode_tokens_per_second"]["median"], 0)
+        self.assertEqual(result["attention_math"], "fp32")
+        quantized = octet(*flags, "--kv-cache-dtype-k", "fp8", "--kv-cache-dtype-v", "fp8", "--attention-math", "fp8")
+        self.assertIn("attention math fp8;", quantized.stdout.decode())
         batched = json.loads(octet(*flags, "--batch", "1,4", "--mixed-lengths", "--json").stdout)
         self.assertEqual([(r["depth"], r["batch"], r["prefill_tokens_per_second"] is None) for r in batched["rows"][:4]],
                          [(0, 1, False), (0, 4, True), (30, 1, False), (30, 4, True)])

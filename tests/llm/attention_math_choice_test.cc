@@ -113,6 +113,8 @@ TEST(AttentionMath, ChangesTheArithmetic) {
   }
   TinyLlm plain({.kv_cache_dtype = "fp8"});
   EXPECT_EQ(logprobs(plain.llm, kPrompt), seen[0]);
+  EXPECT_EQ(plain.llm.kv_cache_stats().attention_math, "fp32");
+  EXPECT_EQ(TinyLlm(with_math("fp8-hopper")).llm.kv_cache_stats().attention_math, "fp8-hopper");
 }
 
 // The scales of the checkpoint are taken, of each head its own.
@@ -155,6 +157,29 @@ TEST(AttentionMath, CompanyChangesNoBit) {
       }
     }
   }
+}
+
+// What an answer's tokens meet one by one a prompt meets all at once: the same tokens have the same likelihood,
+// but for what a last bit can do. With a window, over more than one tile.
+TEST(AttentionMath, PromptsAndAnswersAgree) {
+  for (const std::string math : {"fp32", "fp8", "fp8-hopper", "fp8-hopper-plain"})
+    for (const bool window : {false, true}) {
+      TinyOptions options;
+      if (window) options.extra_config = R"("sliding_window": 40)";
+      TinyLlm tiny(with_math(math), options);
+      SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 24, .logprobs = 0};
+      const CompletionOutput answer = tiny.llm.generate(kPrompt, params).outputs.at(0);
+      std::vector<std::int32_t> ids = tiny.llm.encode(kPrompt);
+      for (std::size_t t = 0; t < 24; t += 23) {
+        std::vector<std::int32_t> prompt = ids;
+        prompt.insert(prompt.end(), answer.token_ids.begin(), answer.token_ids.begin() + static_cast<int>(t));
+        params.max_tokens = 1;
+        const CompletionOutput again = tiny.llm.generate(Prompt(prompt), params).outputs.at(0);
+        EXPECT_EQ(again.token_ids[0], answer.token_ids[t]) << math << window << t;
+        EXPECT_NEAR(again.logprobs[0][0].logprob, answer.logprobs[t][0].logprob, t == 0 ? 0.0f : 0.05f)
+            << math << window << t;
+      }
+    }
 }
 
 TEST(AttentionMath, IsRefusedByName) {
