@@ -136,7 +136,9 @@ struct KernelTable {
   void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
   void (*merge_attention)(const MergeAttentionArgs&) noexcept;
   void (*prefill_attention)(const PrefillAttentionArgs&) noexcept;
-  // Floats of scratch that prefill_attention needs.
+  // Queries, keys, values and softmax weights rounded to bfloat16. Null where the CPU does not multiply that.
+  void (*prefill_attention_bf16)(const PrefillAttentionArgs&) noexcept;
+  // Floats of scratch that either needs.
   std::size_t (*prefill_scratch_floats)(int num_queries, int group, int head_dim) noexcept;
   // Prefill, or a piece of decode, with FP8 numbers on both sides of its products.
   void (*quantized_attention)(const QuantizedAttentionArgs&) noexcept;

@@ -196,6 +196,7 @@ const KernelTable& reference_table() noexcept {
       .decode_attention = reference::decode_attention,
       .merge_attention = reference::merge_attention,
       .prefill_attention = reference::prefill_attention,
+      .prefill_attention_bf16 = nullptr,
       .prefill_scratch_floats = reference::prefill_scratch_floats,
       .quantized_attention = reference::quantized_attention,
       .quantized_scratch_floats = reference::quantized_scratch_floats,

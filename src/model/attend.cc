@@ -118,9 +118,10 @@ void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qk
   const float* q = qkv + item.token * row_width + head_offset;
   float* to = out + item.token * out_width + head_offset;
   if (!is_quantized(step, view)) {
-    step.table.prefill_attention({q, row_width, item.num_queries, group, first_position, c.sliding_window,
-                                  softmax_scale(c), &view, item.kv_head, block_table(step, item.seq), to,
-                                  out_width, scratch_of(step, thread)});
+    const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.prefill_attention_bf16 != nullptr;
+    const auto attention = bf16 ? step.table.prefill_attention_bf16 : step.table.prefill_attention;
+    attention({q, row_width, item.num_queries, group, first_position, c.sliding_window, softmax_scale(c), &view,
+               item.kv_head, block_table(step, item.seq), to, out_width, scratch_of(step, thread)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);

@@ -25,6 +25,7 @@ const KernelTable& avx2_table() noexcept {
       .decode_attention = decode_attention<V>,
       .merge_attention = merge_attention<V>,
       .prefill_attention = prefill_attention<V>,
+      .prefill_attention_bf16 = nullptr,
       .prefill_scratch_floats = prefill_scratch_floats<V>,
       .quantized_attention = quantized_attention<V>,
       .quantized_scratch_floats = quantized_scratch_floats<V>,

@@ -1,7 +1,8 @@
-// The AVX-512-BF16 table: the AVX-512 functions, and linear layers of bfloat16 by bfloat16.
+// The AVX-512-BF16 table: the AVX-512 functions, and linear layers and prefill attention in bfloat16.
 // Compiled with -mavx512bf16 -mavx512vbmi and what avx512.cc needs; see vec_avx2.h for what may be included
 // here.
 #include "kernels/isa/gemv_bf16_body.h"
+#include "kernels/isa/prefill_bf16_body.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {
@@ -11,6 +12,7 @@ const KernelTable& avx512_bf16_table() noexcept {
     KernelTable with = avx512_table();
     with.isa = "avx512_bf16";
     with.gemv_bf16 = gemv_bf16;
+    with.prefill_attention_bf16 = prefill_attention_bf16;
     return with;
   }();
   return table;

@@ -35,7 +35,8 @@ struct PrefillSizes {
   int out;          // [row tile][panel][kRows][kCols]
   int keys;
   int values;
-  int scores;  // [kRows][kScoreStride]
+  int scores;   // [kRows][kScoreStride]
+  int weights;  // the same in bfloat16, for who multiplies that
   int row_state;
 
   PrefillSizes(int num_queries, int group, int head_dim)
@@ -47,15 +48,18 @@ struct PrefillSizes {
         keys(chunk * head_dim),
         values(chunk * out_columns),
         scores(kRows * kScoreStride),
+        weights(kRows * kScoreStride / 2),
         row_state(round_up(rows, 16)) {}
 
   std::size_t total() const {
     return static_cast<std::size_t>(queries) + static_cast<std::size_t>(out) +
-           static_cast<std::size_t>(keys + values + scores) + 2 * static_cast<std::size_t>(row_state);
+           static_cast<std::size_t>(keys + values + scores + weights) + 2 * static_cast<std::size_t>(row_state);
   }
 };
 
-template <class V>
+// What does not depend on how numbers are multiplied. Self packs the queries, converts a chunk, multiplies a
+// row tile with it, and keeps softmax weights as it will multiply them: FloatPrefill below says how.
+template <class V, class Self>
 class Prefill {
  public:
   explicit Prefill(const PrefillAttentionArgs& args)
@@ -69,11 +73,12 @@ class Prefill {
         keys_(out_ + sizes_.out),
         values_(keys_ + sizes_.keys),
         scores_(values_ + sizes_.values),
-        max_(scores_ + sizes_.scores),
+        weights_(scores_ + sizes_.scores),
+        max_(weights_ + sizes_.weights),
         sum_(max_ + sizes_.row_state) {}
 
   void run() {
-    pack_queries();
+    self().pack_queries();
     for (int i = 0; i < sizes_.out; ++i) out_[i] = 0.0f;
     for (int row = 0; row < sizes_.rows; ++row) max_[row] = kNoScore, sum_[row] = 0.0f;
     const int begin = first_seen(0);
@@ -83,35 +88,32 @@ class Prefill {
     write_out();
   }
 
- private:
+ protected:
   static constexpr int kRows = PrefillSizes<V>::kRows;
   static constexpr int kCols = PrefillSizes<V>::kCols;
   static constexpr int kScoreStride = PrefillSizes<V>::kScoreStride;
+
+  Self& self() { return static_cast<Self&>(*this); }
 
   // Row r attends to positions [first_seen(r), last_seen(r)]; padding rows do as the last real one.
   int last_seen(int row) const { return args_.first_position + smaller(row, num_rows_ - 1) / args_.group; }
   int first_seen(int row) const { return args_.window > 0 ? larger(0, last_seen(row) - args_.window + 1) : 0; }
 
-  // Queries times everything that their scores are to be multiplied by.
-  void pack_queries() {
+  // What the queries are multiplied by for all that their scores are to be.
+  float query_scale() const {
     const KvView& kv = pages_.kv();
-    const float scale = args_.softmax_scale * kv.k_scale[args_.kv_head] * kLog2E * raw_factor(kv.k_dtype);
-    for (int row = 0; row < sizes_.rows; ++row) {
-      const int query = smaller(row, num_rows_ - 1) / args_.group;
-      const int head = smaller(row, num_rows_ - 1) % args_.group;
-      const float* from = args_.q + query * args_.q_stride + head * head_dim_;
-      float* to = queries_ + row / kRows * kRows * head_dim_ + row % kRows;
-      for (int d = 0; d < head_dim_; ++d) to[d * kRows] = from[d] * scale;
-    }
+    return args_.softmax_scale * kv.k_scale[args_.kv_head] * kLog2E * raw_factor(kv.k_dtype);
+  }
+  // The query of a row; padding rows have that of the last real one.
+  const float* query(int row) const {
+    const int real = smaller(row, num_rows_ - 1);
+    return args_.q + real / args_.group * args_.q_stride + real % args_.group * head_dim_;
   }
 
   // The chunk's positions [begin, end) for all rows, while the next chunk comes nearer; the last ends at
   // `all_end`.
   void attend_to_chunk(int chunk, int begin, int end, int all_end) {
-    const KvView& kv = pages_.kv();
-    with_dtype(kv.k_dtype, [&]<Dtype D>() { convert_keys<V, D>(pages_, begin, end, chunk, keys_); });
-    with_dtype(kv.v_dtype,
-               [&]<Dtype D>() { convert_values<V, D>(pages_, begin, end, chunk, sizes_.chunk, values_); });
+    self().convert(chunk, begin, end);
     const int tiles = sizes_.rows / kRows;
     const int ahead = (sizes_.chunk + tiles - 1) / tiles;  // positions to prefetch beside each tile
     for (int tile = 0; tile < tiles; ++tile) {
@@ -120,31 +122,12 @@ class Prefill {
       // What the tile's rows see of the chunk together.
       const int first = larger(0, first_seen(tile * kRows) - chunk);
       const int last = smaller(sizes_.chunk, last_seen(tile * kRows + kRows - 1) + 1 - chunk);
-      if (first < last) attend(tile, chunk, first, last);
+      if (first < last) self().attend(tile, chunk, first, last);
     }
   }
 
-  // One row tile and slots [first, last) of the chunk.
-  void attend(int tile, int chunk, int first, int last) {
-    for (int slot = first / kCols * kCols; slot < last; slot += kCols)
-      multiply_tile<V, 2, Strides{1, kRows}, kScoreStride, false>(
-          queries_ + tile * kRows * head_dim_, keys_ + slot * head_dim_, head_dim_, scores_ + slot, nullptr);
-    float keep[16];
-    for (int r = 0; r < kRows; ++r)
-      keep[r] = soften(tile * kRows + r, scores_ + r * kScoreStride, chunk, first, last);
-    const int depth = last - first;
-    constexpr Strides kWeights{kScoreStride, 1};
-    for (int d = 0; d < head_dim_; d += kCols) {
-      float* out = out_ + tile * kRows * sizes_.out_columns + d * kRows;
-      const float* values = values_ + d * sizes_.chunk + first * kCols;
-      if (head_dim_ - d > V::width)
-        multiply_tile<V, 2, kWeights, kCols, true>(scores_ + first, values, depth, out, keep);
-      else
-        multiply_tile<V, 1, kWeights, kCols, true>(scores_ + first, values, depth, out, keep);
-    }
-  }
-
-  // The online softmax of one row: turns its scores of slots [first, last) into weights 2^(score - max), and
+  // The online softmax of one row: turns its scores of slots [first, last) into weights 2^(score - max), which
+  // Self keeps (0 for the other slots of the same vectors), and
   // returns what the row's sums of earlier chunks are to be multiplied by.
   float soften(int row, float* scores, int chunk, int first, int last) {
     const int from = first / V::width * V::width;
@@ -152,7 +135,7 @@ class Prefill {
     const int row_first = larger(first, first_seen(row) - chunk);
     const int row_last = smaller(last, last_seen(row) + 1 - chunk);
     if (row_first >= row_last) {  // sees nothing here
-      for (int i = from; i < to; ++i) scores[i] = 0.0f;
+      for (int i = from; i < to; i += V::width) self().keep_weights(row, i, V::zero());
       return 1.0f;
     }
     for (int i = from; i < row_first; ++i) scores[i] = kNoScore;
@@ -165,7 +148,7 @@ class Prefill {
     V sum = V::zero();
     for (int i = from; i < to; i += V::width) {
       const V weight = exp2_of_negative(V::load(scores + i) - shift);
-      weight.store(scores + i);
+      self().keep_weights(row, i, weight);
       sum = sum + weight;
     }
     const float keep = before == now ? 1.0f : exp2_of_negative(V::broadcast(before - now)).first_lane();
@@ -197,15 +180,71 @@ class Prefill {
   float* const keys_;
   float* const values_;
   float* const scores_;
+  float* const weights_;
   float* const max_;
   float* const sum_;
+};
+
+// All in float32.
+template <class V>
+class FloatPrefill : public Prefill<V, FloatPrefill<V>> {
+  using Base = Prefill<V, FloatPrefill<V>>;
+  friend Base;
+  using Base::head_dim_, Base::keys_, Base::kCols, Base::kRows, Base::kScoreStride, Base::out_, Base::pages_,
+      Base::queries_, Base::scores_, Base::sizes_, Base::values_;
+
+ public:
+  using Base::Base;
+
+ private:
+  void pack_queries() {
+    const float scale = this->query_scale();
+    for (int row = 0; row < sizes_.rows; ++row) {
+      const float* from = this->query(row);
+      float* to = queries_ + row / kRows * kRows * head_dim_ + row % kRows;
+      for (int d = 0; d < head_dim_; ++d) to[d * kRows] = from[d] * scale;
+    }
+  }
+
+  // The chunk's positions [begin, end) into keys_ and values_.
+  void convert(int chunk, int begin, int end) {
+    const KvView& kv = pages_.kv();
+    with_dtype(kv.k_dtype, [&]<Dtype D>() { convert_keys<V, D>(pages_, begin, end, chunk, keys_); });
+    with_dtype(kv.v_dtype,
+               [&]<Dtype D>() { convert_values<V, D>(pages_, begin, end, chunk, sizes_.chunk, values_); });
+  }
+
+  // One row tile and slots [first, last) of the chunk.
+  void attend(int tile, int chunk, int first, int last) {
+    for (int slot = first / kCols * kCols; slot < last; slot += kCols)
+      multiply_tile<V, 2, Strides{1, kRows}, kScoreStride, false>(
+          queries_ + tile * kRows * head_dim_, keys_ + slot * head_dim_, head_dim_, scores_ + slot, nullptr);
+    float keep[16];
+    for (int r = 0; r < kRows; ++r)
+      keep[r] = this->soften(tile * kRows + r, scores_ + r * kScoreStride, chunk, first, last);
+    const int depth = last - first;
+    constexpr Strides kWeights{kScoreStride, 1};
+    for (int d = 0; d < head_dim_; d += kCols) {
+      float* out = out_ + tile * kRows * sizes_.out_columns + d * kRows;
+      const float* values = values_ + d * sizes_.chunk + first * kCols;
+      if (head_dim_ - d > V::width)
+        multiply_tile<V, 2, kWeights, kCols, true>(scores_ + first, values, depth, out, keep);
+      else
+        multiply_tile<V, 1, kWeights, kCols, true>(scores_ + first, values, depth, out, keep);
+    }
+  }
+
+  // In the place of the scores that they come from.
+  void keep_weights(int row, int slot, V weights) {
+    weights.store(scores_ + row % kRows * kScoreStride + slot);
+  }
 };
 
 // KernelTable::prefill_attention. Slot-major keys and odd head sizes are left to the reference.
 template <class V>
 void prefill_attention(const PrefillAttentionArgs& args) noexcept {
   if (args.kv->k_tile == 1 || args.kv->head_dim % 16 != 0) return reference_table().prefill_attention(args);
-  Prefill<V>(args).run();
+  FloatPrefill<V>(args).run();
 }
 
 template <class V>
