@@ -22,8 +22,9 @@ struct EvaluationOptions {
   // Each "DTYPE" (a kv_cache_dtype, for `model`), "DIR" or "DIR:DTYPE" (another checkpoint of the same model,
   // with scales of its own; auto where no dtype is given), and behind it "+k=DTYPE", "+v=DTYPE" or
   // "+skip=LAYERS" as LLMOptions' kv_cache_dtype_k, _v and _skip_layers, "+scales=random", "prompt" or "bound"
-  // as its calculate_kv_scales, "+strategy=attn_head" as its kv_scale_strategy, and "+math=MATH" as its
-  // attention_math. The first prompt is the beginning of the first document, or needle: at most 512 tokens.
+  // as its calculate_kv_scales, "+strategy=attn_head" as its kv_scale_strategy, "+math=MATH" as its
+  // attention_math, and "+dtype=bfloat16" as its dtype. The first prompt is the beginning of the first
+  // document, or needle: at most 512 tokens.
   std::vector<std::string> configs = {"auto", "fp8_e4m3", "fp8_e5m2"};
   // What the others are compared with: a configuration. Empty = auto, or float16 where auto is an FP8 cache
   // because the checkpoint asks for one.

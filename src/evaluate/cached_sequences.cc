@@ -11,6 +11,7 @@ CachedSequences::CachedSequences(const Subject& subject, int count)
     : model_(*subject.model),
       cache_(*subject.cache),
       math_(subject.math),
+      dtype_(subject.dtype),
       blocks_each_(subject.cache->pool().num_blocks() / count),
       lengths_(static_cast<std::size_t>(count), 0),
       prompt_lengths_(static_cast<std::size_t>(count), std::numeric_limits<std::int32_t>::max()) {
@@ -38,7 +39,9 @@ std::span<float> CachedSequences::feed(std::span<const Piece> pieces) {
     for (std::int32_t block = 0; block < blocks_each_; ++block)
       plan_.block_tables.push_back(first_block + block);
   }
-  model_.set_attention_math(math_);  // another subject may have run the model since
+  // Another subject may have run the model since.
+  model_.set_attention_math(math_);
+  model_.set_dtype(dtype_);
   return model_.forward(plan_, cache_);
 }
 

@@ -46,6 +46,7 @@ class CachedSequences {
   model::Model& model_;
   kv::KvCache& cache_;
   kernels::AttentionMath math_;
+  Dtype dtype_;
   int blocks_each_;
   std::vector<int> lengths_;                  // [sequences]
   std::vector<std::int32_t> prompt_lengths_;  // [sequences]

@@ -15,6 +15,7 @@ struct Subject {
   model::Model* model;  // not owned; subjects of one checkpoint share it
   kv::KvCache* cache;   // not owned, and nobody else's: every measurement writes it from slot 0 on
   kernels::AttentionMath math = kernels::AttentionMath::fp32;
+  Dtype dtype = Dtype::float32;  // of activations: Model::set_dtype
 };
 
 // Called between steps with the tokens done so far and all there are. May throw to end a measurement: nothing

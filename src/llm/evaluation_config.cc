@@ -23,9 +23,8 @@ bool is_dtype(const std::string& text) {
   throw Error(ErrorCode::invalid_argument,
               "expected " + known +
                   "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE, +skip=LAYERS, "
-                  "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head, or "
-                  "+math=MATH behind it "
-                  "where wanted, found '" +
+                  "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head, "
+                  "+math=MATH, or +dtype=bfloat16 behind it where wanted, found '" +
                   text + "'",
               option);
 }
@@ -71,6 +70,8 @@ bool take_suffix(std::string& text, EvaluationConfig& config) {
     config.kv_scale_strategy = suffix.substr(9);
   } else if (suffix.starts_with("math=") && is_attention_math(suffix.substr(5))) {
     config.attention_math = suffix.substr(5);
+  } else if (suffix.starts_with("dtype=") && is_one_of(suffix.substr(6), {"float32", "bfloat16", "auto"})) {
+    config.dtype = suffix.substr(6);
   } else {
     return false;
   }

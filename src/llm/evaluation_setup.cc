@@ -101,7 +101,8 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
                      calculation.wanted());
     const kernels::AttentionMath math = choose_attention_math(
         config.attention_math, cache_layout(model_config, choice, options.block_size), choice);
-    setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, nullptr});
+    const Dtype dtype = choose_dtype(config.dtype, model_config);
+    setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, dtype, nullptr});
   }
 }
 
@@ -198,7 +199,7 @@ std::vector<evaluate::Subject> EvaluationSetup::subjects() {
   std::vector<evaluate::Subject> all;
   for (EvaluationCandidate& candidate : candidates)
     all.push_back({candidate.config.name, model_of(candidate.config.directory).model.get(),
-                   candidate.cache.get(), candidate.math});
+                   candidate.cache.get(), candidate.math, candidate.dtype});
   return all;
 }
 

@@ -27,6 +27,7 @@ struct EvaluationCandidate {
   ScaleCalculation calculation;
   CacheChoice choice;
   kernels::AttentionMath math;
+  Dtype dtype;  // of activations
   std::unique_ptr<kv::KvCache> cache;
 };
 

@@ -104,6 +104,14 @@ TEST(Evaluation, CalculatedScalesStandBesideTheCheckpoints) {
       run_evaluation(tiny.options).configs[1].scale_source.starts_with("calculated from the first prompt"));
 }
 
+TEST(Evaluation, RoundedActivationsBelongToTheConfiguration) {
+  TinyEvaluation tiny;
+  tiny.options.configs = {"auto+dtype=bfloat16", "auto+dtype=float32"};
+  const EvaluationResult result = run_evaluation(tiny.options);
+  EXPECT_GT(result.configs[1].likelihood->kl.mean, 0);
+  EXPECT_EQ(result.configs[2].likelihood->kl.mean, 0);
+}
+
 // The arithmetic of attention belongs to its configuration, also where several share a model and take turns.
 TEST(Evaluation, AttentionMathBelongsToTheConfiguration) {
   TinyEvaluation tiny;
