@@ -62,9 +62,11 @@ struct TokenUsage {
 struct GenerationUpdate {
   std::vector<ChoiceUpdate> choices;  // those that have news, by index
   TokenUsage usage;                   // so far
-  RequestTimings timings;             // seconds since submit(); 0 where not reached
-  bool finished = false;              // every choice has ended: the last update
-  std::optional<Error> error;         // with the finish reason "error"
+  // With the first token, where asked for: as RequestOutput's.
+  std::vector<std::vector<Logprob>> prompt_logprobs;
+  RequestTimings timings;      // seconds since submit(); 0 where not reached
+  bool finished = false;       // every choice has ended: the last update
+  std::optional<Error> error;  // with the finish reason "error"
 };
 
 // One submitted request. Move-only; one thread reads it at a time, cancel() may come from any. May outlive its

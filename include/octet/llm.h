@@ -106,6 +106,8 @@ struct RequestOutput {
   std::string prompt;  // text, rendered where it came from chat; empty where only token ids were given
   std::vector<std::int32_t> prompt_token_ids;
   std::vector<CompletionOutput> outputs;
+  // Where asked for: [prompt token], the first row empty; each the token itself, then the likeliest others.
+  std::vector<std::vector<Logprob>> prompt_logprobs;
   bool finished = false;
   RequestTimings timings;
 };

@@ -32,6 +32,9 @@ struct SamplingParams {
   int min_tokens = 0;
   // At each step the chosen token and these many likeliest (the chosen one is not listed twice).
   std::optional<int> logprobs = {};
+  // Of every token of the prompt but the first, it and these many likeliest; computes all of the prompt,
+  // whatever the prefix cache holds.
+  std::optional<int> prompt_logprobs = {};
   // Added to the logits of these tokens, -100..100.
   std::map<std::int32_t, double> logit_bias = {};
   bool skip_special_tokens = true;

@@ -66,6 +66,8 @@ struct Engine::Impl {
 
   void check(const Request& request) const;
   std::vector<TokenOutput> run_batch();
+  bool take_prompt_logprobs(const ScheduledChunk& chunk, std::span<float>& logits,
+                            std::vector<TokenOutput>& outputs);
   void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
   void sample_siblings(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
   TokenOutput next_token(Sequence& sequence, std::span<float> logits);
@@ -112,6 +114,7 @@ std::vector<TokenOutput> Engine::Impl::run_batch() {
 
   outputs.reserve(plan.logits_rows.size());
   for (const ScheduledChunk& chunk : chunks) {
+    if (!take_prompt_logprobs(chunk, logits, outputs)) continue;
     scheduler.advance(chunk);
     Sequence& sequence = *chunk.sequence;
     if (sequence.remaining() > 0) continue;
@@ -123,6 +126,36 @@ std::vector<TokenOutput> Engine::Impl::run_batch() {
     logits = logits.subspan(row_size);
   }
   return outputs;
+}
+
+// Takes the rows of logits that are the prompt's off the front. False where they ended the request.
+bool Engine::Impl::take_prompt_logprobs(const ScheduledChunk& chunk, std::span<float>& logits,
+                                        std::vector<TokenOutput>& outputs) {
+  Sequence& sequence = *chunk.sequence;
+  const auto row_size = static_cast<std::size_t>(vocab_size());
+  const auto [begin, end] = chunk.prompt_logit_positions();
+  const auto rows = logits.first(static_cast<std::size_t>(end - begin) * row_size);
+  logits = logits.subspan(rows.size());
+  try {
+    for (int position = begin; position < end; ++position)
+      sequence.prompt_logprobs.push_back(token_logprobs(
+          rows.subspan(static_cast<std::size_t>(position - begin) * row_size, row_size),
+          sequence.tokens[static_cast<std::size_t>(position) + 1], sequence.num_prompt_logprobs, scratch));
+  } catch (const Error& error) {
+    if (chunk.completes()) logits = logits.subspan(row_size);
+    for (RequestId id = sequence.id, last = id + static_cast<RequestId>(sequence.siblings.size()); id <= last;
+         ++id) {
+      outputs.push_back({.request = id,
+                         .token_id = -1,
+                         .finish_reason = FinishReason::error,
+                         .logprobs = {},
+                         .error = error.what()});
+    }
+    for (auto left = sequence.siblings.size() + 1; left > 0; --left)
+      scheduler.remove(outputs[outputs.size() - left].request);
+    return false;
+  }
+  return true;
 }
 
 void Engine::Impl::sample_siblings(Sequence& sequence, std::span<float> logits,
@@ -156,6 +189,9 @@ TokenOutput Engine::Impl::next_token(Sequence& sequence, std::span<float> logits
   output.token_id = sequence.sampler.sample(logits, sequence.prompt(), sequence.output(), forbidden, scratch,
                                             sequence.wants_logprobs ? &output.logprobs : nullptr);
   sequence.tokens.push_back(output.token_id);
+  output.prompt_logprobs = std::move(sequence.prompt_logprobs);
+  sequence.prompt_logprobs.clear();
+  sequence.num_prompt_logprobs = -1;
   output.finish_reason = finish_reason(sequence);
   return output;
 }

@@ -22,7 +22,7 @@ std::size_t PrefixCache::most_blocks(const Sequence& sequence) const {
 }
 
 void PrefixCache::extend(Sequence& sequence) {
-  if (!enabled_) return;
+  if (!enabled_ || sequence.needs_prompt_logits()) return;
   const bool first_time = !sequence.met;
   sequence.met = true;
   if (first_time) counts_.queries += static_cast<std::int64_t>(sequence.prompt_size);
@@ -52,7 +52,7 @@ void PrefixCache::extend(Sequence& sequence) {
 
 PrefixCache::Match PrefixCache::match(const Sequence& sequence) const {
   Match match;
-  if (!enabled_) return match;
+  if (!enabled_ || sequence.needs_prompt_logits()) return match;
   kv::ContentId parent = cache_.content_seed();
   for (std::size_t block = 0; block < most_blocks(sequence); ++block) {
     const auto found = cache_.pool().find(content(sequence, block, parent));
@@ -91,7 +91,8 @@ void PrefixCache::forget_generated(const Sequence& sequence) {
 
 bool PrefixCache::have_same_next_block(const Sequence& a, const Sequence& b) const {
   const std::size_t index = a.contents.size();
-  if (!enabled_ || b.contents.size() != index || last_content(a) != last_content(b)) return false;
+  if (!enabled_ || a.needs_prompt_logits() || b.contents.size() != index || last_content(a) != last_content(b))
+    return false;
   if (index >= most_blocks(a) || index >= most_blocks(b)) return false;
   const kv::BlockContent of_a = content(a, index, 0), of_b = content(b, index, 0);
   return of_a.prefilled == of_b.prefilled &&

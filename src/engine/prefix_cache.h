@@ -40,7 +40,7 @@ class PrefixCache {
   // Takes back what the sequence alone can look for: blocks that hold generated tokens.
   void forget_generated(const Sequence& sequence);
 
-  // Whether both have the same computed blocks and go on with the same one.
+  // Whether both have the same computed blocks and go on with the same one, which `a` could take from `b`.
   bool have_same_next_block(const Sequence& a, const Sequence& b) const;
   bool enabled() const { return enabled_; }
   const PrefixCacheCounts& counts() const { return counts_; }

@@ -32,6 +32,9 @@ struct Request {
   int max_tokens = 16;                            // new tokens, at most
   int min_tokens = 0;                             // stop tokens are not sampled before that many
   std::vector<std::int32_t> stop_token_ids = {};  // end the sequence; kept in the output
+  // Of each prompt token but the first: -1 = none; else that token and this many likeliest. The prompt is then
+  // computed whole, whatever the cache holds of it.
+  int prompt_logprobs = -1;
   int n = 1;  // answers to the prompt, each a sequence: a seed of the second is one higher, and so on
 };
 
@@ -50,6 +53,8 @@ struct TokenOutput {
   FinishReason finish_reason;          // none while it goes on
   std::vector<TokenLogprob> logprobs;  // the chosen token, then those likeliest that are not it, best first
   int cached_tokens = 0;               // of the prompt, that were found in the cache
+  // With the request's first token, where asked for: [prompt tokens - 1], of the tokens from the second on.
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs = {};
   std::string error = {};
 };
 

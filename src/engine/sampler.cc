@@ -63,6 +63,16 @@ void list_logprobs(std::span<const float> logits, double normalizer, std::int32_
 
 }  // namespace
 
+std::vector<TokenLogprob> token_logprobs(std::span<const float> logits, std::int32_t token, int count,
+                                         SamplerScratch& scratch) {
+  const double normalizer = log_sum_exp(logits, largest_logit(logits).score);
+  select_top(logits, static_cast<std::size_t>(count), scratch.likeliest);
+  std::sort(scratch.likeliest.begin(), scratch.likeliest.end(), comes_before);
+  std::vector<TokenLogprob> logprobs;
+  list_logprobs(logits, normalizer, token, scratch.likeliest, logprobs);
+  return logprobs;
+}
+
 Sampler::Sampler(const Sampling& sampling) : sampling_(sampling), generator_(seed_of(sampling)) {}
 
 bool Sampler::is_greedy() const { return sampling_.temperature < kGreedyBelow; }

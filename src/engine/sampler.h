@@ -23,6 +23,11 @@ struct SamplerScratch {
   std::vector<std::pair<std::int32_t, float>> original_logits;  // of masked and penalised tokens
 };
 
+// The log-probabilities of `token` and of the `count` likeliest, best first, `token` not twice. Throws
+// Error{internal} where the logits have a NaN or no finite value.
+std::vector<TokenLogprob> token_logprobs(std::span<const float> logits, std::int32_t token, int count,
+                                         SamplerScratch& scratch);
+
 // One a request, so that a seeded request gives the same tokens alone and in a full batch.
 class Sampler {
  public:

@@ -8,6 +8,25 @@
 
 namespace octet::engine {
 
+namespace {
+
+// Rows of logits are as wide as the vocabulary, so a prompt that wants all of them goes in small chunks.
+constexpr int kMostPromptLogits = 64;
+
+int most_tokens(const Sequence& sequence) {
+  return sequence.needs_prompt_logits() ? std::min(sequence.remaining(), kMostPromptLogits)
+                                        : sequence.remaining();
+}
+
+}  // namespace
+
+std::pair<int, int> ScheduledChunk::prompt_logit_positions() const {
+  if (!sequence->needs_prompt_logits()) return {0, 0};
+  const int begin = std::max(sequence->computed, static_cast<int>(sequence->prompt_logprobs.size()));
+  const int end = std::min(sequence->computed + num_tokens, static_cast<int>(sequence->prompt_size) - 1);
+  return {begin, std::max(begin, end)};
+}
+
 Scheduler::Scheduler(kv::KvCache& cache, SchedulerLimits limits)
     : pool_(cache.pool()),
       limits_(limits),
@@ -39,6 +58,7 @@ Owner succeed(Sequence& sequence) {
   heir->cached = sequence.cached;
   heir->met = sequence.met;
   heir->resumed = sequence.resumed;
+  heir->prompt_logprobs = std::move(sequence.prompt_logprobs);
   return heir;
 }
 
@@ -135,13 +155,13 @@ void Scheduler::grant_prefills(int budget) {
   }
   if (prefilling_.empty()) return;
   Sequence* oldest = prefilling_.front();
-  oldest->granted = std::min(oldest->remaining(), (budget + 1) / 2);
+  oldest->granted = std::min(most_tokens(*oldest), (budget + 1) / 2);
   budget -= oldest->granted;
   std::stable_sort(prefilling_.begin(), prefilling_.end(),
                    [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
   for (Sequence* sequence : prefilling_) {
     if (sequence != oldest && is_computed_beside(*sequence)) continue;
-    const int more = std::min(sequence->remaining() - sequence->granted, budget);
+    const int more = std::min(most_tokens(*sequence) - sequence->granted, budget);
     sequence->granted += more;
     budget -= more;
   }
@@ -240,6 +260,7 @@ std::vector<Sequence*> Scheduler::fork(Sequence& sequence) {
     sibling->blocks = sequence.blocks;
     sibling->contents = sequence.contents;
     sibling->met = true;
+    sibling->num_prompt_logprobs = -1;  // the first one has them
     for (const kv::BlockId block : sibling->blocks) pool_.retain(block);
     started.push_back(sibling.get());
   }
@@ -282,6 +303,9 @@ void fill_batch_plan(std::span<const ScheduledChunk> chunks, int block_size, mod
     }
     plan.query_start.push_back(plan.num_tokens());
     plan.prompt_lengths.push_back(static_cast<std::int32_t>(sequence.prompt_size));
+    const int first_row = plan.query_start[plan.query_start.size() - 2] - sequence.computed;
+    const auto [begin, end] = chunk.prompt_logit_positions();
+    for (int position = begin; position < end; ++position) plan.logits_rows.push_back(first_row + position);
     if (chunk.completes()) plan.logits_rows.push_back(plan.num_tokens() - 1);
   }
 }

@@ -11,7 +11,9 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/prefix_cache.h"
@@ -34,6 +36,8 @@ struct ScheduledChunk {
 
   // Whether the step's last row is what the next token is sampled from.
   bool completes() const { return num_tokens == sequence->remaining(); }
+  // Positions [first, second) of it whose logits are wanted for the prompt's own tokens.
+  std::pair<int, int> prompt_logit_positions() const;
 };
 
 // A shared block that somebody is about to write into: what it holds goes into a block of the writer's own.
@@ -103,7 +107,7 @@ class Scheduler {
 };
 
 // Writes the chunks as a plan for the model: tokens, positions, slots and block tables, and a row of logits
-// for every chunk that completes().
+// for every prompt_logit_positions() and behind them for every chunk that completes().
 void fill_batch_plan(std::span<const ScheduledChunk> chunks, int block_size, model::BatchPlan& plan);
 
 }  // namespace octet::engine

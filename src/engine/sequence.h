@@ -31,6 +31,9 @@ struct Sequence {
   std::vector<std::int32_t> stop_token_ids;
   Sampler sampler;
   bool wants_logprobs;
+  int num_prompt_logprobs;  // as the request's; -1 also when they were given out
+  std::vector<std::vector<TokenLogprob>> prompt_logprobs =
+      {};  // of tokens 1, 2, … of the prompt, as far as it is
   // The other answers to the same prompt, until it is computed; then they go on by themselves.
   std::vector<std::unique_ptr<Sequence>> siblings;
 
@@ -42,11 +45,16 @@ struct Sequence {
         min_tokens(request.min_tokens),
         stop_token_ids(std::move(request.stop_token_ids)),
         sampler(request.sampling),
-        wants_logprobs(request.sampling.logprobs >= 0) {}
+        wants_logprobs(request.sampling.logprobs >= 0),
+        num_prompt_logprobs(request.prompt_logprobs) {}
 
   int size() const { return static_cast<int>(tokens.size()); }
   // Tokens to compute before the next one can be sampled: 1 while decoding.
   int remaining() const { return size() - computed; }
+  // Whether logits of its prompt are still wanted, so that none of it may be skipped.
+  bool needs_prompt_logits() const {
+    return num_prompt_logprobs >= 0 && prompt_logprobs.size() + 1 < prompt_size;
+  }
   int num_generated() const { return static_cast<int>(tokens.size() - prompt_size); }
   std::span<const std::int32_t> prompt() const { return std::span(tokens).first(prompt_size); }
   std::span<const std::int32_t> output() const { return std::span(tokens).subspan(prompt_size); }

@@ -77,15 +77,31 @@ ChoiceUpdate Answer::take_update() {
 void Answer::add_logprobs(const engine::TokenOutput& output) {
   if (!params_.logprobs) return;
   OCTET_CHECK(!output.logprobs.empty());
-  std::vector<Logprob>& row = update_.logprobs.emplace_back();
-  for (const engine::TokenLogprob& entry : output.logprobs)
-    row.push_back({entry.token_id, entry.logprob, entry.rank, decoded_token(tokenizer_, entry.token_id),
-                   tokenizer_.token_bytes(entry.token_id)});
+  update_.logprobs.push_back(decoded_logprobs(tokenizer_, output.logprobs));
 }
 
 std::string Answer::stop_reason(std::int32_t token_id) const {
   const bool primary = !params_.ignore_eos && end_tokens_.primary == token_id;
   return primary ? std::string() : std::to_string(token_id);
+}
+
+std::vector<Logprob> decoded_logprobs(const text::Tokenizer& tokenizer,
+                                      const std::vector<engine::TokenLogprob>& logprobs) {
+  std::vector<Logprob> row;
+  for (const engine::TokenLogprob& entry : logprobs)
+    row.push_back({entry.token_id, entry.logprob, entry.rank, decoded_token(tokenizer, entry.token_id),
+                   tokenizer.token_bytes(entry.token_id)});
+  return row;
+}
+
+std::vector<std::vector<Logprob>> decoded_prompt_logprobs(const text::Tokenizer& tokenizer,
+                                                          const engine::TokenOutput& output) {
+  std::vector<std::vector<Logprob>> rows;
+  if (output.prompt_logprobs.empty()) return rows;
+  rows.emplace_back();
+  for (const std::vector<engine::TokenLogprob>& row : output.prompt_logprobs)
+    rows.push_back(decoded_logprobs(tokenizer, row));
+  return rows;
 }
 
 void append(ChoiceUpdate& known, ChoiceUpdate update) {

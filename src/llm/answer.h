@@ -7,6 +7,7 @@
 #include <octet/sampling_params.h>
 
 #include <string>
+#include <vector>
 
 #include "engine/request.h"
 #include "llm/generation_config.h"
@@ -45,6 +46,14 @@ class Answer {
   bool ended_ = false;
   bool end_taken_ = false;
 };
+
+std::vector<Logprob> decoded_logprobs(const text::Tokenizer& tokenizer,
+                                      const std::vector<engine::TokenLogprob>& logprobs);
+
+// Of a whole prompt, as RequestOutput has them: an empty row, for there is nothing before the first token, then
+// a row for each token behind it. Empty where the engine gave none.
+std::vector<std::vector<Logprob>> decoded_prompt_logprobs(const text::Tokenizer& tokenizer,
+                                                          const engine::TokenOutput& output);
 
 // Adds what is new to what there is.
 void append(ChoiceUpdate& known, ChoiceUpdate update);

@@ -71,6 +71,7 @@ RequestOutput GenerationStream::wait() {
       }
       llm::append(output.outputs[index], std::move(choice));
     }
+    if (!update->prompt_logprobs.empty()) output.prompt_logprobs = std::move(update->prompt_logprobs);
     output.finished = update->finished;
     output.timings = update->timings;
   }

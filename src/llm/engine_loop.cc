@@ -226,6 +226,7 @@ void EngineLoop::accept(const engine::TokenOutput& output, Clock::time_point now
     job.timings.first_token = seconds_between(job.started, now);
     observe(stats_.time_to_first_token_seconds, job.timings.first_token);
   }
+  if (!output.prompt_logprobs.empty()) job.prompt_logprobs = decoded_prompt_logprobs(setup_.tokenizer, output);
   Clock::time_point& last = job.last_token[index];
   if (last != Clock::time_point()) observe(stats_.inter_token_latency_seconds, seconds_between(last, now));
   last = now;
@@ -267,6 +268,7 @@ void EngineLoop::write_letter(Job& job, Clock::time_point now, const std::option
     if (!answer.ended()) update.finished = false;
   }
   if (update.finished) job.timings.finished = seconds_between(job.started, now);
+  update.prompt_logprobs = std::exchange(job.prompt_logprobs, {});
   update.usage = job.usage;
   update.timings = job.timings;
   update.error = error;

@@ -64,6 +64,7 @@ class EngineLoop {
     std::vector<Clock::time_point> last_token = {};  // [n]
     TokenUsage usage = {};
     RequestTimings timings = {};
+    std::vector<std::vector<Logprob>> prompt_logprobs = {};  // not sent yet
   };
 
   // What other threads leave for the loop. Streams share it, so that they may outlive the loop.

@@ -79,6 +79,8 @@ class Generation {
       throw Error(ErrorCode::internal, token.error, "prompt " + std::to_string(place.prompt));
     RequestOutput& output = outputs_[place.prompt];
     if (output.timings.first_token == 0) output.timings.first_token = seconds();
+    if (!token.prompt_logprobs.empty())
+      output.prompt_logprobs = decoded_prompt_logprobs(setup_.tokenizer, token);
     if (answers_[place.answer].accept(token)) setup_.engine->cancel(token.request);
     deliver(token.request, place);
   }

@@ -1,6 +1,7 @@
 #include "llm/request_preparation.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -16,15 +17,20 @@ void check_id(std::int32_t id, const std::string& where, int vocab_size) {
               where);
 }
 
+void check_count(const std::optional<int>& count, const char* field, int vocab_size) {
+  if (!count || *count <= vocab_size) return;
+  throw Error(
+      ErrorCode::invalid_argument,
+      "expected at most the vocabulary's " + std::to_string(vocab_size) + ", found " + std::to_string(*count),
+      field);
+}
+
 }  // namespace
 
 void check_params(const SamplingParams& params, int vocab_size) {
   params.validate();
-  if (params.logprobs && *params.logprobs > vocab_size)
-    throw Error(ErrorCode::invalid_argument,
-                "expected at most the vocabulary's " + std::to_string(vocab_size) + ", found " +
-                    std::to_string(*params.logprobs),
-                "logprobs");
+  check_count(params.logprobs, "logprobs", vocab_size);
+  check_count(params.prompt_logprobs, "prompt_logprobs", vocab_size);
   for (const std::int32_t id : params.stop_token_ids) check_id(id, "stop_token_ids", vocab_size);
   for (const auto& [id, bias] : params.logit_bias) check_id(id, "logit_bias", vocab_size);
 }
@@ -60,6 +66,7 @@ engine::Request make_request(std::vector<std::int32_t> token_ids, const Sampling
   request.max_tokens = params.max_tokens.value_or(setup.max_model_len);
   request.min_tokens = params.min_tokens;
   request.n = params.n;
+  request.prompt_logprobs = params.prompt_logprobs.value_or(-1);
   request.stop_token_ids = params.stop_token_ids;
   if (!params.ignore_eos)
     request.stop_token_ids.insert(request.stop_token_ids.end(), setup.end_tokens.all.begin(),

@@ -60,6 +60,7 @@ void SamplingParams::validate() const {
     refuse("min_tokens", ("at most max_tokens (" + std::to_string(*max_tokens) + ")").c_str(),
            std::to_string(min_tokens));
   if (logprobs) require(*logprobs >= 0, "logprobs", "0 or more", *logprobs);
+  if (prompt_logprobs) require(*prompt_logprobs >= 0, "prompt_logprobs", "0 or more", *prompt_logprobs);
   require(n >= 1 && n <= engine::Engine::kMostAnswers, "n", "1 to 1024", n);
   for (const auto& [id, bias] : logit_bias)
     require(bias >= -100.0 && bias <= 100.0, ("logit_bias[" + std::to_string(id) + "]").c_str(), "-100 to 100",

@@ -48,6 +48,7 @@ void merge(GenerationUpdate& unread, GenerationUpdate update) {
     else
       unread.choices.insert(place, std::move(choice));
   }
+  if (!update.prompt_logprobs.empty()) unread.prompt_logprobs = std::move(update.prompt_logprobs);
   unread.usage = update.usage;
   unread.timings = update.timings;
   unread.finished = update.finished;

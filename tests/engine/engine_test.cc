@@ -317,6 +317,26 @@ TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
   }
 }
 
+TEST(Engine, InTheSameMemoryFp8HoldsTwiceTheSequencesBeforeTheFirstPreemption) {
+  constexpr std::int64_t kBytes = 400000;
+  const auto most_running = [](KvDtype dtype) {
+    const std::int64_t block = kv::KvLayout(2, 2, 16, 8, dtype, dtype).bytes_per_block();
+    Setting setting{.num_blocks = static_cast<int>(kBytes / block), .block_size = 8, .dtype = dtype};
+    setting.engine.max_num_seqs = 256;
+    Harness harness(setting);
+    for (int i = 0; i < 200; ++i) harness.engine().add({.prompt = Ids(40, i % kVocabulary), .max_tokens = 100});
+    int most = 0;
+    while (harness.engine().stats().num_preemptions == 0 && harness.engine().has_unfinished()) {
+      harness.step();
+      most = std::max(most, harness.engine().stats().num_running);
+    }
+    return most;
+  };
+  const int sixteen = most_running(KvDtype::float16);
+  EXPECT_GT(sixteen, 20);
+  EXPECT_GE(most_running(KvDtype::fp8_e4m3), 2 * sixteen);
+}
+
 TEST(Engine, TheSecondTurnOfAChatComputesOnlyWhatIsNew) {
   Harness harness({});
   Request request{.prompt = Ids(100, 7), .sampling = {.temperature = 0}, .max_tokens = 20};
@@ -486,6 +506,54 @@ TEST(Engine, RefusesBadRequestsWithOneClearMessage) {
             std::string::npos);
   EXPECT_EQ(message({.prompt = {1}, .stop_token_ids = all}), "no error");
   EXPECT_EQ(message({.prompt = Ids(159, 63)}), "no error");
+}
+
+// Against what each beginning of the prompt gives for the next token, in whatever chunks, beside others,
+// computed again after preemption, and with the prompt in the cache.
+TEST(Engine, PromptLogprobsAreThoseOfEveryBeginning) {
+  std::mt19937_64 random(47);
+  const Ids prompt = random_prompt(random, 100);
+  Harness reference({.dtype = KvDtype::fp8_e4m3});
+  std::vector<TokenLogprob> expected;
+  for (std::size_t size = 1; size < prompt.size(); ++size) {
+    const Result result =
+        reference.run({{.prompt = Ids(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(size)),
+                        .sampling = {.temperature = 0, .logprobs = kVocabulary},
+                        .max_tokens = 1}})[0];
+    for (const TokenLogprob& entry : result.logprobs[0])
+      if (entry.token_id == prompt[size]) expected.push_back(entry);
+  }
+  ASSERT_EQ(expected.size(), 99u);
+
+  for (const int budget : {7, 100, 512}) {
+    for (const int blocks : {200, 10}) {
+      Setting setting{.num_blocks = blocks, .dtype = KvDtype::fp8_e4m3};
+      setting.engine.max_num_batched_tokens = budget;
+      Harness harness(setting);
+      harness.run({{.prompt = prompt, .max_tokens = 2}});
+      harness.engine().add({.prompt = Ids(90, 3), .max_tokens = 60});
+      const RequestId id =
+          harness.engine().add({.prompt = prompt, .max_tokens = 50, .prompt_logprobs = 2, .n = 3});
+      int times = 0;
+      while (harness.engine().has_unfinished()) {
+        for (const TokenOutput& output : harness.engine().step()) {
+          if (output.prompt_logprobs.empty()) continue;
+          ++times;
+          EXPECT_EQ(output.request, id);
+          EXPECT_EQ(output.cached_tokens, 0);
+          ASSERT_EQ(output.prompt_logprobs.size(), 99u);
+          for (std::size_t i = 0; i < 99; ++i) {
+            ASSERT_GE(output.prompt_logprobs[i].size(), 2u);
+            ASSERT_EQ(output.prompt_logprobs[i][0].token_id, prompt[i + 1]);
+            ASSERT_EQ(output.prompt_logprobs[i][0].logprob, expected[i].logprob) << i;
+            ASSERT_EQ(output.prompt_logprobs[i][0].rank, expected[i].rank);
+          }
+        }
+      }
+      EXPECT_EQ(times, 1);
+      EXPECT_EQ(harness.cache().pool().num_free(), blocks);
+    }
+  }
 }
 
 TEST(Engine, ABiasMakesATokenLikelyOrImpossible) {

@@ -282,6 +282,22 @@ TEST(AsyncLlm, ABiasAndAChatReachTheModel) {
   EXPECT_EQ(tiny.llm.token_text(tests::kEndToken), "<|end|>");
 }
 
+TEST(AsyncLlm, PromptLogprobsHaveARowForEachToken) {
+  TinyAsyncLlm tiny;
+  SamplingParams params = greedy(4);
+  params.prompt_logprobs = 1;
+  const RequestOutput output = tiny.submit("the prompt", params).wait();
+  ASSERT_EQ(output.prompt_logprobs.size(), output.prompt_token_ids.size());
+  EXPECT_TRUE(output.prompt_logprobs[0].empty());
+  for (std::size_t i = 1; i < output.prompt_logprobs.size(); ++i) {
+    EXPECT_EQ(output.prompt_logprobs[i][0].token_id, output.prompt_token_ids[i]);
+    EXPECT_EQ(output.prompt_logprobs[i][0].token_bytes, tiny.llm.decode({output.prompt_token_ids[i]}));
+    EXPECT_LT(output.prompt_logprobs[i][0].logprob, 0.0f);
+  }
+  tests::TinyLlm reference;
+  EXPECT_EQ(reference.llm.generate("the prompt", params).prompt_logprobs.size(), output.prompt_logprobs.size());
+}
+
 TEST(AsyncLlm, ATemplateOfItsOwnSeesToolsAndFurtherVariables) {
   tests::ScratchFolder folder;
   const std::filesystem::path file = folder.path() / "own.jinja";
