@@ -51,7 +51,7 @@ std::string describe_q_scales(const kv::KvLayout& layout, const kv::KvScales& sc
   }
   const std::string found = std::string("the checkpoint's q scales, ") + (per_head ? "attn_head" : "tensor");
   const std::string made = "a scale of each token and head";
-  if (with_scale == 0) return made + ", as there are no q scales";
+  if (with_scale == 0) return made + ", as no q scales are loaded";
   if (with_scale == quantized) return found;
   return found + ", in " + std::to_string(with_scale) + " layers, and " + made + " in " +
          std::to_string(quantized - with_scale) + " that have none";

@@ -14,6 +14,8 @@ namespace {
 
 using files::TensorView;
 
+constexpr const char* kForQuantizedQueries = "used where attention_math asks for fp8 queries";
+
 class Examiner {
  public:
   Examiner(const files::Checkpoint& checkpoint, const ModelConfig& config)
@@ -33,6 +35,7 @@ class Examiner {
     report_.requested_dtype = request.dtype;
     for (std::size_t layer = 0; layer < layers_.size(); ++layer) examine_layer(static_cast<int>(layer));
     check_complete();
+    if (!any_kv_) leave_q_alone();
     add_warnings(request);
     if (any_kv_ && !report_.error) report_.scales = std::move(scales_);
     return std::move(report_);
@@ -137,7 +140,7 @@ class Examiner {
 
   void take_q(const TensorView& tensor, bool chosen, const ReadScale& read, ScaleFinding& finding,
               kv::LayerScales& scales) {
-    finding.note = "used where attention_math asks for fp8 queries";
+    finding.note = kForQuantizedQueries;
     if (!read.fault.empty()) {
       finding.note = read.fault;
       if (bad_q_++ == 0) first_bad_q_ = tensor.name + ": " + read.fault;
@@ -145,6 +148,13 @@ class Examiner {
       scales.q.resize(static_cast<std::size_t>(config_.num_heads));
       spread(read.values, scales.q);
     }
+  }
+
+  // Without scales of keys and values there is no set of scales for those of the queries to be part of.
+  void leave_q_alone() {
+    for (ScaleFinding& finding : report_.findings)
+      if (finding.which == 'q' && finding.note == kForQuantizedQueries)
+        finding.note = "not used: there are no k and v scales";
   }
 
   static void spread(const std::vector<float>& values, std::vector<float>& heads) {

@@ -68,9 +68,9 @@ TEST(AttentionMathChoice, TheNoticeSaysWhereQueryScalesComeFrom) {
     choose_attention_math("fp8", layout, choice);
     return choice.notices.back();
   };
-  EXPECT_EQ(
-      notice(),
-      "attention_math fp8: queries are fp8_e4m3 with a scale of each token and head, as there are no q scales");
+  EXPECT_EQ(notice(),
+            "attention_math fp8: queries are fp8_e4m3 with a scale of each token and head, as no q scales are "
+            "loaded");
   for (kv::LayerScales& layer : choice.scales.layers) layer.q = {0.5f, 0.5f, 0.5f, 0.5f};
   EXPECT_EQ(notice(), "attention_math fp8: queries are fp8_e4m3 with the checkpoint's q scales, tensor");
   choice.scales.layers[2].q[1] = 0.25f;

@@ -240,7 +240,12 @@ TEST(KvScales, OnlyQScalesAreNoKvScales) {
   Files files;
   files.tensors.floats(name(0, "q_scale"), {1}, {1});
   EXPECT_FALSE(files.load().scales);
-  EXPECT_EQ(files.load().findings.size(), 1u);
+  ASSERT_EQ(files.load().findings.size(), 1u);
+  EXPECT_EQ(files.load().findings[0].note, "not used: there are no k and v scales");
+  Files with_kv = plain();
+  with_kv.tensors.floats(name(0, "q_scale"), {1}, {1});
+  for (const ScaleFinding& finding : with_kv.load().findings)
+    EXPECT_EQ(finding.note, finding.which == 'q' ? "used where attention_math asks for fp8 queries" : "");
 }
 
 TEST(KvScales, UnknownSpellingsAreAWarning) {
