@@ -1,7 +1,7 @@
 # The one place to start: `make demo` shows Octet at work, `make test` proves it. Each target sets up what it
 # needs (scripts/setup) and is quick when nothing has changed. CMake does the building; see docs/building.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup build model demo test fuzz test-interop bench-peers clean
+.PHONY: help setup build model demo test fuzz test-interop bench-peers bench-kernels clean
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
@@ -16,6 +16,7 @@ help:
 	@echo "make fuzz          run the fuzz targets for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
 	@echo "make bench-peers   benchmark beside llama.cpp and llm-compressor (builds and installs them)"
+	@echo "make bench-kernels  the kernels alone, drawn under the machine's roofline: docs/roofline.svg"
 	@echo "make clean         remove build/ (models and Python environments stay)"
 
 setup:
@@ -45,6 +46,10 @@ test-interop: build model
 bench-peers: build model
 	@scripts/bench-peers $(MODEL)
 	@scripts/bench-calibrate $(MODEL)
+
+bench-kernels:
+	@scripts/setup bench
+	@scripts/bench-kernels
 
 clean:
 	rm -rf build

@@ -1,5 +1,6 @@
 // Decode attention over a cache far beyond the last-level cache, beside plain reads of the same memory.
-// Counters: GBps is the cache bytes read a second in the best run, of_read its share of the best plain read.
+// Counters, of the best run: GBps is the cache bytes read a second, of_read its share of the best plain read,
+// mad the multiply-adds a second and mad_per_byte those that each cached byte is for (see scripts/roofline).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -30,14 +31,11 @@ class DecodeCase {
   static constexpr std::size_t kPoolBytes = std::size_t{192} << 20;
   static constexpr int kContext = 3584, kSplit = 896, kKvHeads = 3;
 
-  explicit DecodeCase(const Shape& shape) : shape_(shape), pool_(kPoolBytes), threads_(shape.threads) {
+  explicit DecodeCase(const Shape& shape) : shape_(shape), pool_(filled_pool()), threads_(shape.threads) {
     std::mt19937 random(1);
-    // Every byte of 0x00…0x3f is finite and small in every format, in every byte of an element.
-    for (std::size_t i = 0; i < kPoolBytes; ++i)
-      pool_.data()[i] = static_cast<std::byte>(static_cast<unsigned>(random()) & 0xbfu);
     scales_.assign(kKvHeads, 1.0f);
-    const std::size_t block_bytes =
-        static_cast<std::size_t>(kKvHeads * shape.block_size * shape.head_dim) * dtype_bytes(shape.dtype);
+    const auto block_bytes = static_cast<std::size_t>(
+        kKvHeads * kernels::head_block_bytes(shape.dtype, shape.block_size, shape.head_dim));
     const std::size_t blocks = kPoolBytes / 2 / block_bytes;
     blocks_a_sequence_ = kContext / shape.block_size;
     sequences_ = static_cast<int>(blocks) / blocks_a_sequence_;
@@ -87,14 +85,34 @@ class DecodeCase {
     Alternation best;
     for (auto _ : state) state.SetIterationTime(best.step(threads_, pool_, [&] { attend_all(table); }));
     const double rate = bytes_ / best.work_seconds;
+    // Each number of a key or value meets every head of the group once.
+    const double mads = 2.0 * sequences_ * kContext * kKvHeads * shape_.group * shape_.head_dim;
+    state.counters["mad"] = mads / best.work_seconds;
+    state.counters["mad_per_byte"] = mads / bytes_;
     state.counters["GBps"] = rate / 1e9;
     state.counters["of_read"] = rate / (static_cast<double>(kPoolBytes) / best.read_seconds);
     state.SetLabel(std::string(dtype_name(shape_.dtype)) + " " + table.isa);
   }
 
  private:
+  // The same for all cases: every byte of 0x00…0x3f, with either sign, is finite and small in every format, in
+  // every byte of an element and of a scale.
+  static const HugeBuffer& filled_pool() {
+    static const HugeBuffer pool(kPoolBytes);
+    static const bool filled = [] {
+      std::mt19937_64 random(1);
+      for (std::size_t i = 0; i < kPoolBytes; i += 8) {
+        const std::uint64_t word = random() & 0xbfbfbfbfbfbfbfbfu;
+        __builtin_memcpy(pool.data() + i, &word, sizeof word);
+      }
+      return true;
+    }();
+    benchmark::DoNotOptimize(filled);
+    return pool;
+  }
+
   Shape shape_;
-  HugeBuffer pool_;
+  const HugeBuffer& pool_;
   ThreadPool threads_;
   std::vector<float> scales_, q_;
   std::vector<std::int32_t> block_table_;
@@ -112,16 +130,18 @@ void decode_attention(benchmark::State& state) {
       .run(state);
 }
 
-constexpr int kBf16 = static_cast<int>(Dtype::bfloat16), kF16 = static_cast<int>(Dtype::float16),
-              kE4m3 = static_cast<int>(Dtype::fp8_e4m3), kE5m2 = static_cast<int>(Dtype::fp8_e5m2);
+constexpr int kBf16 = static_cast<int>(Dtype::bfloat16), kE4m3 = static_cast<int>(Dtype::fp8_e4m3),
+              kInt8 = static_cast<int>(Dtype::int8_per_token_head);
 
+// SmolLM2's shape with every dtype; then blocks, groups and head dims one after the other.
 BENCHMARK(decode_attention)
     ->ArgNames({"threads", "dtype", "block", "group", "dim"})
-    ->ArgsProduct({{2}, {kBf16, kF16, kE4m3, kE5m2}, {16}, {3}, {64}})               // SmolLM2
-    ->ArgsProduct({{1}, {kBf16, kE4m3, kE5m2}, {16}, {3}, {64}})                     // one thread
-    ->ArgsProduct({{2}, {kBf16, kE4m3}, {8, 32, 128}, {3}, {64}})                    // blocks
-    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {1, 2, 4, 5, 6, 7, 8, 12, 16}, {64}})  // groups
-    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {4}, {80, 96, 128, 256}})              // head dims
+    ->ArgsProduct(
+        {{2}, benchmark::CreateDenseRange(0, static_cast<int>(Dtype::fp8_per_token_head), 1), {16}, {3}, {64}})
+    ->ArgsProduct({{1}, {kBf16, kE4m3}, {16}, {3}, {64}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {8, 32, 64, 128}, {3}, {64}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {64}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {16}, {4}, {64, 80, 96, 128, 256}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 

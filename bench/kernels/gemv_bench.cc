@@ -52,7 +52,8 @@ void gemv(benchmark::State& state) {
   const double rate = static_cast<double>(rows) * static_cast<double>(row_bytes) / best.work_seconds;
   state.counters["GBps"] = rate / 1e9;
   state.counters["of_read"] = rate / (static_cast<double>(kBytes) / best.read_seconds);
-  state.counters["flop"] = 2.0 * rows * cols * tokens / best.work_seconds;
+  state.counters["mad"] = static_cast<double>(rows) * cols * tokens / best.work_seconds;
+  state.counters["mad_per_byte"] = tokens / static_cast<double>(dtype_bytes(dtype));
   state.SetLabel(std::string(dtype_name(dtype)) + " " + table.isa);
 }
 BENCHMARK(gemv)

@@ -7,8 +7,7 @@
 
 namespace octet::bench {
 
-// Independent chains of multiply-adds, enough for two units with a latency of five; returns the number of
-// floating-point operations done.
+// Independent chains of multiply-adds, enough for two units with a latency of five; returns how many were done.
 __attribute__((target("avx2,fma"))) inline double spin_fma_avx2(long steps) {
   constexpr int kChains = 12;
   __m256 sum[kChains];
@@ -20,7 +19,7 @@ __attribute__((target("avx2,fma"))) inline double spin_fma_avx2(long steps) {
     __asm__ volatile("" : "+x"(factor));
   }
   for (__m256& x : sum) __asm__ volatile("" : "+x"(x));
-  return static_cast<double>(steps) * kChains * 8 * 2;
+  return static_cast<double>(steps) * kChains * 8;
 }
 
 __attribute__((target("avx512f"))) inline double spin_fma_avx512(long steps) {
@@ -34,7 +33,23 @@ __attribute__((target("avx512f"))) inline double spin_fma_avx512(long steps) {
     __asm__ volatile("" : "+v"(factor));
   }
   for (__m512& x : sum) __asm__ volatile("" : "+v"(x));
-  return static_cast<double>(steps) * kChains * 16 * 2;
+  return static_cast<double>(steps) * kChains * 16;
+}
+
+// Products of bfloat16 pairs, summed in float32.
+__attribute__((target("avx512f,avx512bf16"))) inline double spin_bf16(long steps) {
+  constexpr int kChains = 12;
+  __m512 sum[kChains];
+  for (__m512& x : sum) x = _mm512_set1_ps(1.0f);
+  __m512i factor = _mm512_set1_epi16(0x3f00);
+  for (long i = 0; i < steps; ++i) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kChains; ++c)
+      sum[c] = _mm512_dpbf16_ps(sum[c], reinterpret_cast<__m512bh>(factor), reinterpret_cast<__m512bh>(factor));
+    __asm__ volatile("" : "+v"(factor));
+  }
+  for (__m512& x : sum) __asm__ volatile("" : "+v"(x));
+  return static_cast<double>(steps) * kChains * 32;
 }
 
 inline double spin_fma(long steps) {

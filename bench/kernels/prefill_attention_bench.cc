@@ -23,7 +23,13 @@ void prefill_attention(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
   const auto dtype = static_cast<Dtype>(state.range(1));
   const int depth = static_cast<int>(state.range(2)), tile = static_cast<int>(state.range(3));
+  const bool bf16 = state.range(4) != 0;
   const kernels::KernelTable& table = *kernels::find_table("");
+  if (bf16 && table.prefill_attention_bf16 == nullptr) {
+    state.SkipWithError("no bfloat16 products here");
+    return;
+  }
+  const auto attend = bf16 ? table.prefill_attention_bf16 : table.prefill_attention;
   std::mt19937 random(1);
   kernels::PagedCache cache(
       {.k_dtype = dtype, .v_dtype = dtype, .num_kv_heads = kKvHeads, .head_dim = kHeadDim, .block_size = 16}, 0,
@@ -41,33 +47,37 @@ void prefill_attention(benchmark::State& state) {
     pool.run(static_cast<std::size_t>(kQueries / tile * kKvHeads), [&](std::size_t task, int thread) {
       const int head = static_cast<int>(task) % kKvHeads, first = static_cast<int>(task) / kKvHeads * tile;
       const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(first) * kWidth + head * kGroup * kHeadDim;
-      table.prefill_attention({.q = q.data() + offset,
-                               .q_stride = kWidth,
-                               .num_queries = tile,
-                               .group = kGroup,
-                               .first_position = depth + first,
-                               .window = 0,
-                               .softmax_scale = 0.125f,
-                               .kv = &kv,
-                               .kv_head = head,
-                               .block_table = cache.block_table(),
-                               .out = out.data() + offset,
-                               .out_stride = kWidth,
-                               .scratch = scratch[static_cast<std::size_t>(thread)].get()});
+      attend({.q = q.data() + offset,
+              .q_stride = kWidth,
+              .num_queries = tile,
+              .group = kGroup,
+              .first_position = depth + first,
+              .window = 0,
+              .softmax_scale = 0.125f,
+              .kv = &kv,
+              .kv_head = head,
+              .block_table = cache.block_table(),
+              .out = out.data() + offset,
+              .out_stride = kWidth,
+              .scratch = scratch[static_cast<std::size_t>(thread)].get()});
     });
-  // Each query meets depth + 1 … depth + 512 positions, two multiply-adds a dim and head.
+  // Each query meets depth + 1 … depth + 512 positions, a multiply-add a dim and head with key and value.
   const double positions = kQueries * (depth + (kQueries + 1) / 2.0);
-  state.counters["flop"] = benchmark::Counter(4.0 * positions * kGroup * kKvHeads * kHeadDim,
-                                              benchmark::Counter::kIsIterationInvariantRate);
-  state.SetLabel(std::string(dtype_name(dtype)) + " " + table.isa);
+  const double mads = 2.0 * positions * kGroup * kKvHeads * kHeadDim;
+  const double cache_bytes =
+      2.0 * (depth + kQueries) * kKvHeads * kHeadDim * static_cast<double>(dtype_bytes(dtype));
+  state.counters["mad"] = benchmark::Counter(mads, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["mad_per_byte"] = mads / cache_bytes;
+  state.SetLabel(std::string(dtype_name(dtype)) + " " + table.isa + (bf16 ? " bf16 activations" : ""));
 }
 BENCHMARK(prefill_attention)
-    ->ArgNames({"threads", "dtype", "depth", "tile"})
+    ->ArgNames({"threads", "dtype", "depth", "tile", "bf16"})
     ->ArgsProduct({{1, 2},
                    {static_cast<int>(Dtype::bfloat16), static_cast<int>(Dtype::fp8_e4m3),
                     static_cast<int>(Dtype::fp8_e5m2)},
                    {0, 2048, 7000},
-                   {32, 64}})
+                   {32, 64},
+                   {0, 1}})
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
