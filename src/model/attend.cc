@@ -27,10 +27,12 @@ void plan_decode(Step& step, int seq, int token) {
   const int end = step.plan->positions[static_cast<std::size_t>(token)] + 1;
   const int window = step.config.sliding_window;
   const int begin = window > 0 ? std::max(0, end - window) : 0;
+  // One accumulator over the whole context is what that arithmetic is about.
+  const int length = step.math == kernels::AttentionMath::fp8_hopper_plain ? end - begin : kDecodePiece;
   for (int head = 0; head < step.config.num_kv_heads; ++head) {
     const int first = static_cast<int>(step.decode_items.size());
-    for (int piece = begin; piece < end; piece += kDecodePiece)
-      step.decode_items.push_back({seq, token, head, piece, std::min(piece + kDecodePiece, end)});
+    for (int piece = begin; piece < end; piece += length)
+      step.decode_items.push_back({seq, token, head, piece, std::min(piece + length, end)});
     step.merge_items.push_back({token, head, first, static_cast<int>(step.decode_items.size()) - first});
   }
 }

@@ -182,6 +182,22 @@ TEST(AttentionMath, PromptsAndAnswersAgree) {
     }
 }
 
+// The narrow accumulator runs over the whole context, so that a token decoded alone sees the arithmetic that it
+// would see in a prompt: decode attention is not cut into pieces there.
+TEST(AttentionMath, PlainHopperSumsAreNotCutIntoPieces) {
+  TinyOptions options;
+  options.max_position_embeddings = 1024;
+  TinyLlm tiny(with_math("fp8-hopper-plain"), options);
+  SamplingParams params{.temperature = 0, .ignore_eos = true, .max_tokens = 2, .logprobs = 0};
+  std::vector<std::int32_t> prompt;
+  for (int i = 0; i < 700; ++i) prompt.push_back((i * i + 3 * i) % 256);
+  const CompletionOutput answer = tiny.llm.generate(Prompt(prompt), params).outputs.at(0);
+  prompt.push_back(answer.token_ids[0]);
+  params.max_tokens = 1;
+  const CompletionOutput again = tiny.llm.generate(Prompt(prompt), params).outputs.at(0);
+  EXPECT_NEAR(again.logprobs[0][0].logprob, answer.logprobs[1][0].logprob, 2e-5f);
+}
+
 TEST(AttentionMath, IsRefusedByName) {
   EXPECT_EQ(error_of([] { TinyLlm tiny({.attention_math = "fp8"}); }).context(), "attention_math");
 }
