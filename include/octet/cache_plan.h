@@ -22,8 +22,10 @@ struct CachePlanOptions {
   // What to measure with, as EvaluationOptions has them; one of the two at least.
   std::vector<Prompt> documents = {};
   std::string dataset = {};
-  // Candidates, as EvaluationOptions::configs; empty = every 8-bit dtype, and FP8 values with 16-bit keys.
+  // Candidates, as EvaluationOptions::configs; empty = every 8-bit dtype, and FP8 values with keys of int8 or
+  // 16 bits.
   std::vector<std::string> configs = {};
+  bool for_vllm = false;             // only caches that vLLM has
   int context = 0;                   // tokens a window; 0 = 2048, or max_position_embeddings where less
   std::int64_t max_tokens = 4096;    // of the documents for candidates and the plan itself; 0 = all
   std::int64_t layer_tokens = 1024;  // of the documents for each layer's measurement; at least 2

@@ -26,6 +26,7 @@ std::string config_of_plan(const std::string& path, const std::string& model) {
       {"calculate-kv-scales", "+scales="},
       {"kv-scale-strategy", "+strategy="},
       {"attention-math", "+math="},
+      {"dtype", "+dtype="},
   };
   std::string directory, dtype = "auto", suffixes, unused;
   for (const ConfigEntry& entry : read_config_file(path)) {

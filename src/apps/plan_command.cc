@@ -141,7 +141,7 @@ void write_plan(std::ostream& out, const CachePlan& plan) {
       << "; scales: " << plan.chosen.scale_source << ", strategy " << plan.chosen.scale_strategy
       << ")\n  octet generate " << joined(plan.octet_arguments) << "\n  ";
   if (plan.vllm_arguments.empty())
-    out << "not for vLLM: " << plan.vllm_note << "\n";
+    out << "not for vLLM: " << plan.vllm_note << "; --for-vllm chooses among the caches that it has\n";
   else
     out << "vllm serve " << joined(plan.vllm_arguments) << "\n";
 }
@@ -200,9 +200,11 @@ Command add_plan_command(CLI::App& program) {
   app->add_option("--text", flags->text, "The text to measure with, - for standard input");
   app->add_option("--dataset", options.dataset, "Samples to measure with, as octet eval takes them");
   app->add_option("--configs", options.configs,
-                  "Candidates, as octet eval takes them [every 8-bit dtype, and FP8 values with 16-bit keys]")
+                  "Candidates, as octet eval takes them [every 8-bit dtype, and FP8 values with keys of int8 "
+                  "or 16 bits]")
       ->delimiter(',')
       ->allow_extra_args(false);
+  app->add_flag("--for-vllm", options.for_vllm, "Choose among the caches that vLLM has");
   app->add_option("--context", options.context,
                   "Tokens that the model reads at a time [2048, or max_position_embeddings]");
   app->add_option("--max-tokens", options.max_tokens, "Of the text, for the candidates, 0 = all [4096]");

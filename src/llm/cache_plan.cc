@@ -9,6 +9,7 @@
 #include "files/checkpoint.h"
 #include "llm/cache_choice.h"
 #include "llm/evaluation_config.h"
+#include "llm/plan_arguments.h"
 #include "llm/scale_calculation.h"
 #include "model/config.h"
 #include "model/kv_scale_loading.h"
@@ -18,7 +19,7 @@ namespace octet {
 namespace {
 
 // Configurations that run side by side: more would need less of the baseline, but every one has a cache.
-constexpr std::size_t kSideBySide = 6;
+constexpr std::size_t kSideBySide = 8;
 
 struct Stopped {};  // thrown where the callback ends the measurement
 
@@ -123,11 +124,24 @@ class Planner {
   }
 
   std::vector<std::string> candidates() const {
-    if (!options_.configs.empty()) return options_.configs;
-    std::vector<std::string> configs;
-    for (const std::string& name : kv_cache_dtype_names())
-      if (name != "auto" && name != "fp8" && name != "float16" && name != "bfloat16") configs.push_back(name);
-    configs.push_back("fp8_e4m3+k=float16");
+    std::vector<std::string> configs = options_.configs;
+    if (configs.empty()) {
+      for (const std::string& name : kv_cache_dtype_names())
+        if (name != "auto" && name != "fp8" && name != "float16" && name != "bfloat16") configs.push_back(name);
+      // Values are content with FP8: keys with more, at bytes between those of the caches above.
+      for (const char* keys : {"int8_per_token_head", "int8_hadamard_per_token_head", "float16"})
+        configs.push_back(std::string("fp8_e4m3+k=") + keys);
+    }
+    if (!options_.for_vllm) return configs;
+    const auto why_not = [&](const std::string& config) {
+      return llm::why_not_vllm(llm::parse_evaluation_config(config, options_.model, "configs"));
+    };
+    for (const std::string& config : options_.configs)
+      if (const std::string reason = why_not(config); !reason.empty())
+        throw Error(ErrorCode::invalid_argument,
+                    "expected caches that vLLM has, as for_vllm asks, found '" + config + "': " + reason,
+                    "configs");
+    std::erase_if(configs, [&](const std::string& config) { return !why_not(config).empty(); });
     return configs;
   }
 
@@ -225,56 +239,12 @@ class Planner {
   void describe_arguments() {
     const llm::EvaluationConfig config =
         llm::parse_evaluation_config(plan_.chosen.config, options_.model, "configs");
-    const KvCacheDtypeOptions& cache = config.cache;
-    const auto add = [](std::vector<std::string>& arguments, const char* flag, const std::string& value) {
-      if (!value.empty()) arguments.insert(arguments.end(), {flag, value});
-    };
-    std::string skipped;
-    for (const std::string& layers : cache.kv_cache_dtype_skip_layers)
-      skipped += (skipped.empty() ? "" : ",") + layers;
-    plan_.octet_arguments = {config.directory};
-    add(plan_.octet_arguments, "--kv-cache-dtype", cache.kv_cache_dtype);
-    add(plan_.octet_arguments, "--kv-cache-dtype-k", cache.kv_cache_dtype_k);
-    add(plan_.octet_arguments, "--kv-cache-dtype-v", cache.kv_cache_dtype_v);
-    add(plan_.octet_arguments, "--kv-cache-dtype-skip-layers", skipped);
-    // With =, since the flag may stand without a value.
-    if (!config.calculate_kv_scales.empty()) {
-      plan_.octet_arguments.push_back("--calculate-kv-scales=" + config.calculate_kv_scales);
-      add(plan_.octet_arguments, "--kv-scale-strategy", config.kv_scale_strategy);
-    }
-    if (config.attention_math != "fp32") add(plan_.octet_arguments, "--attention-math", config.attention_math);
-    add(plan_.octet_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
     // A pool that cannot hold one sequence of the longest length is refused, here and by vLLM.
-    const std::string longest = plan_.chosen.tokens < longest_ ? std::to_string(plan_.chosen.tokens) : "";
-    add(plan_.octet_arguments, "--max-model-len", longest);
-    if (!cache.kv_cache_dtype_k.empty() || !cache.kv_cache_dtype_v.empty()) {
-      plan_.vllm_note = "vLLM stores keys and values in one dtype; --configs chooses among those that it has";
-      return;
-    }
-    if (!config.calculate_kv_scales.empty()) {
-      plan_.vllm_note = "vLLM calculates no such scales; octet calibrate writes scales that it takes";
-      return;
-    }
-    if (config.attention_math != "fp32") {
-      plan_.vllm_note = "vLLM's attention computes as its backend does; it has no --attention-math";
-      return;
-    }
-    if (cache.kv_cache_dtype.find("hadamard") != std::string::npos) {
-      plan_.vllm_note = "vLLM has no " + cache.kv_cache_dtype + "; --configs chooses among those that it has";
-      return;
-    }
-    plan_.vllm_arguments = {config.directory};
-    add(plan_.vllm_arguments, "--kv-cache-dtype", cache.kv_cache_dtype);
-    if (!skipped.empty()) {
-      plan_.vllm_arguments.push_back("--kv-cache-dtype-skip-layers");
-      for (std::size_t begin = 0; begin <= skipped.size();) {
-        const std::size_t comma = std::min(skipped.find(',', begin), skipped.size());
-        plan_.vllm_arguments.push_back(skipped.substr(begin, comma - begin));
-        begin = comma + 1;
-      }
-    }
-    add(plan_.vllm_arguments, "--kv-cache-memory-bytes", std::to_string(plan_.kv_budget));
-    add(plan_.vllm_arguments, "--max-model-len", longest);
+    const std::int64_t max_model_len = plan_.chosen.tokens < longest_ ? plan_.chosen.tokens : 0;
+    plan_.octet_arguments = llm::octet_arguments(config, plan_.kv_budget, max_model_len);
+    plan_.vllm_note = llm::why_not_vllm(config);
+    if (plan_.vllm_note.empty())
+      plan_.vllm_arguments = llm::vllm_arguments(config, plan_.kv_budget, max_model_len);
   }
 
   const CachePlanOptions& options_;

@@ -95,8 +95,29 @@ TEST(CachePlan, CalculatedScalesAreArgumentsForOctetAndNothingForVllm) {
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
   EXPECT_TRUE(plan.vllm_arguments.empty());
   EXPECT_NE(plan.vllm_note.find("octet calibrate"), std::string::npos);
+  tiny.options.configs = {"fp8_e4m3+dtype=bfloat16"};
+  const CachePlan rounded = tiny.with_budget(384);
+  for (const auto& arguments : {rounded.octet_arguments, rounded.vllm_arguments})
+    EXPECT_NE(std::find(arguments.begin(), arguments.end(), "--dtype"), arguments.end());
   tiny.options.configs = {"fp8_e4m3+math=fp8"};
   EXPECT_NE(tiny.with_budget(384).vllm_note.find("--attention-math"), std::string::npos);
+}
+
+TEST(CachePlan, ForVllmChoosesAmongWhatItHas) {
+  TinyPlan tiny;
+  tiny.options.for_vllm = true;
+  tiny.options.configs = {};
+  const CachePlan plan = tiny.with_budget(384);
+  ASSERT_EQ(plan.candidates.size(), 4u);
+  for (const MeasuredCache& cache : plan.candidates)
+    EXPECT_EQ(cache.config.find("hadamard"), std::string::npos) << cache.config;
+  EXPECT_EQ(plan.chosen.config, "int8_per_token_head");
+  EXPECT_FALSE(plan.vllm_arguments.empty());
+  tiny.options.configs = {"fp8_e4m3", "int8_hadamard_per_token_head"};
+  const Error error = tests::error_of([&] { tiny.with_budget(384); });
+  EXPECT_EQ(error.context(), "configs");
+  EXPECT_NE(error.message().find("vLLM has no int8_hadamard_per_token_head"), std::string::npos)
+      << error.what();
 }
 
 TEST(CachePlan, SaysWhatWouldFitWhereNothingDoes) {
