@@ -26,6 +26,7 @@ Command add_bench_command(CLI::App& program);
 Command add_calibrate_command(CLI::App& program);
 Command add_eval_command(CLI::App& program);
 Command add_plan_command(CLI::App& program);
+Command add_serve_command(CLI::App& program);
 
 // The whole program: parses the command line, runs the command that it names and reports an error as one line
 // on stderr. Returns the exit status; throws nothing.

@@ -30,9 +30,10 @@ int run_program(int argc, char** argv) {
   CLI::App program("Native LLM inference with an 8-bit KV cache.", "octet");
   program.set_version_flag("--version", std::string("octet ") + version());
   program.require_subcommand(1);
-  const std::array<Command, 6> commands = {add_generate_command(program), add_calibrate_command(program),
+  const std::array<Command, 7> commands = {add_generate_command(program), add_calibrate_command(program),
                                            add_inspect_command(program),  add_bench_command(program),
-                                           add_eval_command(program),     add_plan_command(program)};
+                                           add_eval_command(program),     add_plan_command(program),
+                                           add_serve_command(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help and --version

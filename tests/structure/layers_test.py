@@ -20,10 +20,11 @@ THIRD_PARTY = {
     "utf8proc.h": {"text"},
     "yaml.h": {"apps"},
     "httplib.h": {"server"},
+    "openssl/": {"server"},
     "fmt/": None,  # any room
 }
 # Headers of the operating system and the compiler that are no part of standard C++.
-SYSTEM = re.compile(r"^(sys/\w+|linux/\w+|unistd|fcntl|sched|pthread|dirent|termios|signal|poll|cpuid|immintrin)\.h$")
+SYSTEM = re.compile(r"^(sys/\w+|linux/\w+|netinet/\w+|arpa/inet|netdb|strings|spawn|unistd|fcntl|sched|pthread|dirent|termios|signal|poll|cpuid|immintrin)\.h$")
 STANDARD = re.compile(r"^[a-z_]+$")
 # A file of kernels/isa is compiled with -m flags: an inline function from anywhere else, compiled there and
 # picked by the linker, would run illegal instructions on an older CPU. isa_symbols_test.py looks at the result.

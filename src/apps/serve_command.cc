@@ -1,0 +1,231 @@
+// octet serve: the OpenAI API over HTTP.
+#include <octet/async_llm.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/cache_flags.h"
+#include "apps/commands.h"
+#include "apps/config_flag.h"
+#include "apps/loading_flags.h"
+#include "apps/prompts.h"
+#include "server/server.h"
+
+namespace octet::apps {
+
+namespace {
+
+struct ServeFlags {
+  AsyncLLMOptions options;
+  std::string kv_cache_memory_bytes;
+  std::string calculate_kv_scales;
+  server::ServerOptions server;
+  std::string max_request_bytes = "8M";
+  std::vector<std::string> allowed_origins;
+  std::string log_format = "text";
+  std::string log_level = "info";
+  std::string tool_call_parser;
+  bool enable_auto_tool_choice = false;
+  double shutdown_timeout = 30, request_timeout = 30, keep_alive_timeout = 5;
+};
+
+// SIGINT and SIGTERM ask for the end; the second one does not wait for it.
+std::atomic<bool> stop_asked = false;
+
+extern "C" void ask_to_stop(int) {
+  if (stop_asked.exchange(true)) _exit(kInterrupted);
+}
+
+void install_stop_handler() {
+  struct sigaction action = {};
+  action.sa_handler = ask_to_stop;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+[[noreturn]] void refuse_flag(const std::string& flag, const std::string& message) {
+  throw Error(ErrorCode::invalid_argument, message, flag);
+}
+
+CLI::Option* list_of(CLI::Option* option) { return option->allow_extra_args(false)->take_all(); }
+
+void add_engine_flags(CLI::App& app, ServeFlags& flags) {
+  LLMOptions& llm = flags.options.llm;
+  app.add_option("MODEL_DIR", llm.model, "Hugging Face checkpoint directory")->required();
+  app.add_option("--kv-cache-dtype", llm.kv_cache_dtype,
+                 "How the cache is stored, as octet generate has it [auto]")
+      ->check(CLI::IsMember(kv_cache_dtype_names()));
+  add_cache_dtype_flags(app, llm.kv_cache_dtype_k, llm.kv_cache_dtype_v, llm.kv_cache_dtype_skip_layers);
+  add_attention_math_flag(app, llm.attention_math);
+  add_scale_calculation_flags(app, flags.calculate_kv_scales, llm.kv_scale_strategy);
+  app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
+                 "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [what one sequence needs]");
+  app.add_option("--max-model-len", llm.max_model_len,
+                 "Tokens of prompt and answer together [the model's max_position_embeddings]");
+  app.add_option("--block-size", llm.block_size, "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+  app.add_option("--max-num-seqs", llm.max_num_seqs, "Sequences that run at once [32]");
+  app.add_option("--max-num-batched-tokens", llm.max_num_batched_tokens, "Tokens of one step [512]");
+  app.add_option("--max-queue", flags.options.max_queue,
+                 "Requests that may wait beyond those that run; more get 429 [1024]");
+  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", llm.enable_prefix_caching,
+               "Prompts that begin alike are computed once [on]");
+  add_loading_flags(app, llm.dtype, llm.safetensors_load_strategy);
+  app.add_option("--threads", llm.threads, "Threads of the engine [the physical cores]");
+  app.add_option("--isa", llm.isa,
+                 "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
+}
+
+void add_api_flags(CLI::App& app, ServeFlags& flags) {
+  server::ApiOptions& api = flags.server.api;
+  list_of(app.add_option("--served-model-name", api.served_model_names,
+                         "The model's name for clients; repeatable, the first is said [MODEL_DIR]"));
+  list_of(app.add_option("--api-key", api.api_keys,
+                         "A key that clients must send; repeatable [$OCTET_API_KEY, else none is asked for]"));
+  app.add_option("--chat-template", flags.options.chat_template_file,
+                 "A file with a Jinja template [the checkpoint's]");
+  app.add_flag("--enable-auto-tool-choice", flags.enable_auto_tool_choice,
+               "Models may call tools: needs --tool-call-parser");
+  app.add_option("--tool-call-parser", flags.tool_call_parser,
+                 "How this model writes its calls: hermes (Qwen, Hermes) or llama3_json (Llama 3)")
+      ->check(CLI::IsMember({"hermes", "llama3_json"}));
+  app.add_option("--metrics-prefix", api.metrics_prefix,
+                 "Before the names of /metrics; vllm for dashboards made for it [octet]");
+  app.add_flag("--log-prompts", api.log_prompts, "Also log prompts");
+}
+
+void add_http_flags(CLI::App& app, ServeFlags& flags) {
+  server::HttpServerOptions& http = flags.server.http;
+  app.add_option("--host", http.host, "Address to listen on; 0.0.0.0: all [127.0.0.1]");
+  app.add_option("--port", http.port, "Port; 0: a free one, which the log says [8000]")
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--ssl-certfile", http.ssl_certfile, "Certificate chain in PEM, for HTTPS");
+  app.add_option("--ssl-keyfile", http.ssl_keyfile, "Its private key in PEM");
+  list_of(app.add_option("--allowed-origins", flags.allowed_origins,
+                         "Web pages that may call, as https://a.example; *: any; comma-separated, or a list "
+                         "in JSON [none]"));
+  app.add_option("--max-request-bytes", flags.max_request_bytes, "Largest body of a request [8M]");
+  app.add_option("--request-timeout", flags.request_timeout,
+                 "Seconds in which a request must have arrived, and an answer be taken on [30]");
+  app.add_option("--keep-alive-timeout", flags.keep_alive_timeout, "Seconds that an idle connection stays [5]");
+  app.add_option("--shutdown-timeout", flags.shutdown_timeout,
+                 "Seconds for running requests after SIGTERM or SIGINT [30]");
+  app.add_option("--log-format", flags.log_format, "Lines on standard error: text or json [text]")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-level", flags.log_level, "debug, info, warning, error or critical [info]");
+}
+
+std::chrono::milliseconds seconds_of(const std::string& flag, double seconds) {
+  if (!(seconds >= 0 && seconds <= 86400))
+    refuse_flag(flag, "expected 0 to 86400 seconds, found " + std::to_string(seconds));
+  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+}
+
+// vLLM takes a list in JSON; commas are shorter.
+std::vector<std::string> read_origins(const std::vector<std::string>& given) {
+  std::vector<std::string> origins;
+  for (const std::string& text : given) {
+    std::string list = text;
+    if (list.starts_with('['))
+      std::erase_if(list, [](char c) { return std::string("[]\" ").find(c) != std::string::npos; });
+    for (std::size_t begin = 0; begin <= list.size();) {
+      const std::size_t end = std::min(list.find(',', begin), list.size());
+      const std::string origin = list.substr(begin, end - begin);
+      begin = end + 1;
+      if (origin.empty()) continue;
+      if (origin != "*" && (origin.find("://") == origin.npos || origin.ends_with('/')))
+        refuse_flag("--allowed-origins", "expected * or scheme://host without a path, found '" + origin + "'");
+      origins.push_back(origin);
+    }
+  }
+  return origins;
+}
+
+void check_prefix(std::string& prefix) {
+  if (prefix.ends_with(':')) prefix.pop_back();
+  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+  if (prefix.empty() || std::isdigit(static_cast<unsigned char>(prefix[0])) ||
+      !std::all_of(prefix.begin(), prefix.end(), is_name))
+    refuse_flag("--metrics-prefix", "expected letters, digits and _, found '" + prefix + "'");
+}
+
+void read_api_flags(ServeFlags& flags) {
+  server::ApiOptions& api = flags.server.api;
+  if (api.served_model_names.empty()) api.served_model_names = {flags.options.llm.model};
+  if (const char* key = std::getenv("OCTET_API_KEY"); key && *key && api.api_keys.empty()) api.api_keys = {key};
+  for (const std::string& key : api.api_keys)
+    if (key.empty()) refuse_flag("--api-key", "expected a key, found an empty one");
+  api.allowed_origins = read_origins(flags.allowed_origins);
+  check_prefix(api.metrics_prefix);
+  if (flags.enable_auto_tool_choice == flags.tool_call_parser.empty())
+    refuse_flag("--enable-auto-tool-choice and --tool-call-parser", "expected both, or neither");
+  api.tools.enabled = flags.enable_auto_tool_choice;
+  if (api.tools.enabled) api.tools.format = *server::tool_call_format(flags.tool_call_parser);
+  api.prefix_caching = flags.options.llm.enable_prefix_caching;
+}
+
+void read_server_flags(ServeFlags& flags) {
+  server::HttpServerOptions& http = flags.server.http;
+  LLMOptions& llm = flags.options.llm;
+  llm.calculate_kv_scales = flags.calculate_kv_scales;
+  if (!flags.kv_cache_memory_bytes.empty()) {
+    llm.kv_cache_memory_bytes = parse_byte_size(flags.kv_cache_memory_bytes, "--kv-cache-memory-bytes");
+    if (llm.kv_cache_memory_bytes == 0) refuse_flag("--kv-cache-memory-bytes", "expected more than 0 bytes");
+  }
+  const auto bytes = parse_byte_size(flags.max_request_bytes, "--max-request-bytes");
+  if (bytes < 1024 || bytes > (std::int64_t{1} << 30))
+    refuse_flag("--max-request-bytes", "expected 1024 bytes to 1G, found " + flags.max_request_bytes);
+  http.max_request_bytes = static_cast<std::size_t>(bytes);
+  http.read_timeout = http.write_timeout = seconds_of("--request-timeout", flags.request_timeout);
+  http.keep_alive_timeout = seconds_of("--keep-alive-timeout", flags.keep_alive_timeout);
+  flags.server.shutdown_timeout = seconds_of("--shutdown-timeout", flags.shutdown_timeout);
+  // A request holds its connection, and a thread, until it is answered; 64 more for probes and idle clients.
+  constexpr int kMaxConnections = 16384;
+  if (flags.options.max_queue < 0 || flags.options.max_queue > kMaxConnections)
+    refuse_flag("--max-queue", "expected 0 to " + std::to_string(kMaxConnections) + ", found " +
+                                   std::to_string(flags.options.max_queue));
+  http.max_connections = static_cast<std::size_t>(std::max(llm.max_num_seqs, 0) + flags.options.max_queue + 64);
+  const auto level = server::log_level(flags.log_level);
+  if (!level)
+    refuse_flag("--log-level",
+                "expected debug, info, warning, error or critical, found '" + flags.log_level + "'");
+  flags.server.log_level = *level;
+  flags.server.log_json = flags.log_format == "json";
+}
+
+int serve(ServeFlags& flags) {
+  read_api_flags(flags);
+  read_server_flags(flags);
+  const auto load = [&flags] {
+    auto llm = std::make_unique<AsyncLLM>(flags.options);
+    install_stop_handler();  // until here a signal simply ends the program
+    return llm;
+  };
+  server::serve(flags.server, load, stop_asked);
+  return kSuccess;
+}
+
+}  // namespace
+
+Command add_serve_command(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("serve", "Serve a checkpoint over HTTP, as OpenAI's API has it");
+  app->footer(
+      "Example:\n  octet serve models/smollm2-135m-instruct --kv-cache-dtype fp8 --port 8000\n"
+      "  curl localhost:8000/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+      "      -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}], \"max_tokens\": "
+      "64}'");
+  const auto flags = std::make_shared<ServeFlags>();
+  add_engine_flags(*app, *flags);
+  add_api_flags(*app, *flags);
+  add_http_flags(*app, *flags);
+  add_config_flag(*app);
+  return {app, [flags] { return serve(*flags); }};
+}
+
+}  // namespace octet::apps

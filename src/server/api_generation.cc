@@ -1,0 +1,130 @@
+// The paths that generate: from a request's JSON to the engine, and from its updates to JSON or events.
+#include <algorithm>
+
+#include "server/api.h"
+#include "server/api_error.h"
+#include "server/completion_request.h"
+#include "server/generation_set.h"
+
+namespace octet::server {
+
+namespace {
+
+// The first error that the parameters have by themselves, before anything is sized by them.
+void check(const SamplingParams& params, std::size_t prompts) {
+  constexpr std::size_t kMaxAnswers = 4096;
+  params.validate();
+  if (static_cast<std::size_t>(params.n) * prompts > kMaxAnswers)
+    throw ApiError(400,
+                   "n: expected at most " + std::to_string(kMaxAnswers) +
+                       " answers of all prompts together, found " +
+                       std::to_string(static_cast<std::size_t>(params.n) * prompts),
+                   "n");
+}
+
+void note(const GenerationSet& set, RequestRecord& record) {
+  const TokenUsage usage = set.usage();
+  record.prompt_tokens = usage.prompt_tokens;
+  record.cached_tokens = usage.cached_tokens;
+  record.completion_tokens = usage.completion_tokens;
+  record.first_token_seconds = set.first_token_seconds();
+  record.finish_reasons = set.finish_reasons();
+}
+
+// Headers are sent, so an error can be said only in the stream.
+std::string error_event(const Error& error, RequestRecord& record) {
+  const ApiError said = api_error(error);
+  record.error_code = said.code;
+  record.internal_error = said.what();
+  return "data: " + error_json(said) + "\n\n";
+}
+
+void write_stream(GenerationSet& set, Answer& answer, const AnswerOptions& options, const HttpRequest& request,
+                  const WriteBody& write) {
+  RequestRecord& record = *request.record;
+  bool delivered = true;
+  try {
+    delivered = set.run(
+        [&](std::size_t prompt, const GenerationUpdate& update) {
+          const std::string events = answer.chunks(prompt, update);
+          return events.empty() || write(events);
+        },
+        request.client_gone);
+    if (delivered && options.include_usage) delivered = write(answer.usage_chunk(set.usage()));
+  } catch (const Error& error) {
+    delivered = write(error_event(error, record));
+  }
+  if (delivered) delivered = write("data: [DONE]\n\n");
+  record.client_gone = !delivered;
+  note(set, record);
+  set.cancel();
+}
+
+std::string prompt_text(const AsyncLLM& llm, const Prompt& prompt) {
+  return prompt.token_ids ? llm.decode(*prompt.token_ids, true) : prompt.text;
+}
+
+}  // namespace
+
+AnswerIdentity Api::identity(const HttpRequest& request, const AnswerOptions& options) const {
+  request.record->model = model_name(options.model);
+  request.record->stream = options.stream;
+  const char* kind = request.path == "/v1/completions" ? "cmpl-" : "chatcmpl-";
+  return {kind + request.record->id, request.record->model,
+          std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+              .count()};
+}
+
+void Api::chat(const HttpRequest& request, HttpResponse& response) {
+  const ChatRequest asked = parse_chat_request(request.body, llm_.default_sampling_params(), options_.tools);
+  check_model(asked.answer.model);
+  check(asked.params, 1);
+  std::string prompt = llm_.render_chat(asked.chat);
+  if (options_.log_prompts) request.record->prompt = prompt;
+  std::vector<GenerationRequest> generations;
+  generations.push_back({std::move(prompt), asked.add_special_tokens, asked.params, {}});
+  respond(std::move(generations), chat_answer(identity(request, asked.answer), asked), asked.answer, request,
+          response);
+}
+
+void Api::complete(const HttpRequest& request, HttpResponse& response) {
+  const CompletionRequest asked = parse_completion_request(request.body, llm_.default_sampling_params());
+  check_model(asked.answer.model);
+  check(asked.params, asked.prompts.size());
+  std::vector<GenerationRequest> generations;
+  std::vector<std::string> echo;
+  for (const Prompt& prompt : asked.prompts) {
+    generations.push_back({prompt, asked.add_special_tokens, asked.params, {}});
+    if (asked.echo) echo.push_back(prompt_text(llm_, prompt));
+    if (options_.log_prompts) request.record->prompt += prompt_text(llm_, prompt) + "\n";
+  }
+  respond(std::move(generations), completion_answer(identity(request, asked.answer), asked, std::move(echo)),
+          asked.answer, request, response);
+}
+
+void Api::respond(std::vector<GenerationRequest> generations, std::shared_ptr<Answer> answer,
+                  const AnswerOptions& options, const HttpRequest& request, HttpResponse& response) {
+  GenerationSet set(llm_, std::move(generations));  // what is refused has a status of its own
+  if (options.stream) {
+    response.content_type = "text/event-stream; charset=utf-8";
+    response.headers.emplace_back("Cache-Control", "no-cache");
+    response.headers.emplace_back("X-Accel-Buffering", "no");  // nginx passes events on as they come
+    const auto shared = std::make_shared<GenerationSet>(std::move(set));
+    response.stream = [shared, answer, options, request](const WriteBody& write) {
+      write_stream(*shared, *answer, options, request, write);
+    };
+    return;
+  }
+  const bool delivered = set.run(
+      [&](std::size_t prompt, const GenerationUpdate& update) {
+        answer->add(prompt, update);
+        return true;
+      },
+      request.client_gone);
+  note(set, *request.record);
+  request.record->client_gone = !delivered;
+  if (!delivered) throw ApiError(499, "the client has closed the connection", {}, "client_gone");
+  response.body = answer->whole(set.usage());
+}
+
+}  // namespace octet::server

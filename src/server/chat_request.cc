@@ -1,0 +1,160 @@
+#include "server/chat_request.h"
+
+#include "server/api_error.h"
+
+namespace octet::server {
+
+namespace {
+
+// Text, or the texts of an array of parts, joined as vLLM joins them for templates that take a string.
+Json read_content(const Json& content, const std::string& path) {
+  if (content.is_string() || content.is_null()) return content;
+  if (!content.is_array()) refuse_type(path, "a string or an array of content parts", content);
+  std::string text;
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    const std::string part_path = element_path(path, i);
+    const Fields part(content[i], part_path);
+    const std::string type = part.string("type").value_or("");
+    if (type != "text" && type != "refusal")
+      refuse_field(part.path("type"), "expected 'text' (this model reads text only), found '" + type + "'");
+    const auto part_text = part.string(type == "text" ? "text" : "refusal");
+    if (!part_text) refuse_field(part.path("text"), "expected a string, found nothing");
+    text += (i == 0 ? "" : "\n") + *part_text;
+  }
+  return text;
+}
+
+// Arguments come as JSON in a string; templates print the object itself.
+void open_arguments(Json& call, const std::string& path) {
+  const Fields fields(call, path);
+  if (fields.object("function") == nullptr)
+    refuse_field(fields.path("function"), "expected an object, found nothing");
+  const Fields function(call["function"], fields.path("function"));
+  if (!function.string("name")) refuse_field(function.path("name"), "expected a string, found nothing");
+  const Json* arguments = function.find("arguments");
+  if (arguments == nullptr || !arguments->is_string()) return;
+  const std::string text = arguments->get<std::string>();
+  Json opened = Json::object();
+  try {
+    if (!text.empty()) opened = parse_json(text);
+  } catch (const ApiError&) {
+    refuse_field(function.path("arguments"), "expected a JSON object in a string");
+  }
+  if (!opened.is_object()) refuse_field(function.path("arguments"), "expected a JSON object in a string");
+  call["function"]["arguments"] = std::move(opened);
+}
+
+Json read_message(const Json& given, const std::string& path) {
+  const Fields fields(given, path);
+  if (!fields.string("role")) refuse_field(fields.path("role"), "expected a string, found nothing");
+  Json message = given;
+  const bool has_calls = fields.array("tool_calls") != nullptr;
+  if (fields.find("content") == nullptr && !has_calls && *fields.string("role") != "assistant")
+    refuse_field(fields.path("content"), "expected a string or an array of content parts, found nothing");
+  if (const Json* content = fields.find("content"))
+    message["content"] = read_content(*content, fields.path("content"));
+  fields.string("name");
+  fields.string("tool_call_id");
+  if (has_calls)
+    for (std::size_t i = 0; i < message["tool_calls"].size(); ++i)
+      open_arguments(message["tool_calls"][i], element_path(fields.path("tool_calls"), i));
+  return message;
+}
+
+void check_tool(const Json& tool, const std::string& path) {
+  const Fields fields(tool, path);
+  const std::string type = fields.string("type").value_or("function");
+  if (type != "function") refuse_field(fields.path("type"), "expected 'function', found '" + type + "'");
+  const Json* function = fields.object("function");
+  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
+  const Fields function_fields(*function, fields.path("function"));
+  if (!function_fields.string("name"))
+    refuse_field(function_fields.path("name"), "expected a string, found nothing");
+  function_fields.string("description");
+  function_fields.object("parameters");
+}
+
+// Decides whether tools are shown to the model and its calls looked for.
+void read_tool_choice(const Fields& fields, const ToolCallOptions& options, ChatRequest& request) {
+  const bool has_tools = !request.chat.tools_json.empty();
+  const Json* choice = fields.find("tool_choice");
+  if (choice && !choice->is_string() && !choice->is_object())
+    refuse_type("tool_choice", "'none', 'auto' or an object", *choice);
+  const std::string name = choice == nullptr     ? "auto"
+                           : choice->is_string() ? choice->get<std::string>()
+                                                 : "a named function";
+  if (choice && !has_tools && name != "none" && name != "auto")
+    refuse_field("tool_choice", "has a meaning only with tools");
+  if (name == "none") {
+    request.chat.tools_json.clear();
+    return;
+  }
+  if (name == "required" || name == "a named function")
+    throw ApiError(400,
+                   "tool_choice: " + name +
+                       " needs structured output, which this server does not have; 'auto' and 'none' work",
+                   "tool_choice", "unsupported_parameter");
+  if (name != "auto") refuse_field("tool_choice", "expected 'none' or 'auto', found '" + name + "'");
+  if (!has_tools) return;
+  if (!options.enabled || options.format == ToolCallFormat::none)
+    refuse_field("tool_choice", "'auto' needs a server with --enable-auto-tool-choice and --tool-call-parser");
+  request.tool_calls = options.format;
+}
+
+void read_logprobs(const Fields& fields, ChatRequest& request) {
+  request.logprobs = fields.boolean("logprobs").value_or(false);
+  const auto top = fields.integer("top_logprobs");
+  if (top && !request.logprobs && *top != 0)
+    refuse_field("top_logprobs", "has a meaning only with logprobs: true");
+  if (top && (*top < 0 || *top > 20))
+    refuse_field("top_logprobs", "expected 0 to 20, found " + std::to_string(*top));
+  request.top_logprobs = top.value_or(0);
+  if (request.logprobs) request.params.logprobs = request.top_logprobs;
+}
+
+}  // namespace
+
+ChatPrompt read_chat_prompt(const Fields& fields) {
+  const Json* messages = fields.array("messages");
+  if (messages == nullptr) refuse_field("messages", "expected an array, found nothing");
+  if (messages->empty()) refuse_field("messages", "expected one message or more, found none");
+  Json read = Json::array();
+  for (std::size_t i = 0; i < messages->size(); ++i)
+    read.push_back(read_message((*messages)[i], element_path("messages", i)));
+  ChatPrompt prompt;
+  prompt.messages_json = read.dump();
+  if (const Json* tools = fields.array("tools"); tools && !tools->empty()) {
+    for (std::size_t i = 0; i < tools->size(); ++i) check_tool((*tools)[i], element_path("tools", i));
+    prompt.tools_json = tools->dump();
+  }
+  Json more = Json::object();
+  if (const Json* kwargs = fields.object("chat_template_kwargs")) more = *kwargs;
+  if (const Json* documents = fields.array("documents")) more["documents"] = *documents;
+  if (!more.empty()) prompt.template_kwargs_json = more.dump();
+  prompt.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+  if (fields.find("chat_template"))
+    refuse_field("chat_template", "is set where the server is started (--chat-template)");
+  if (fields.boolean("continue_final_message").value_or(false))
+    refuse_field("continue_final_message", "is not supported by this server");
+  return prompt;
+}
+
+ChatRequest parse_chat_request(std::string_view body, const SamplingParams& defaults,
+                               const ToolCallOptions& tools) {
+  const Json json = parse_json(body);
+  const Fields fields(json, "");
+  ChatRequest request;
+  request.answer = read_answer_options(fields);
+  if (fields.boolean("echo").value_or(false)) refuse_field("echo", "is not supported for chats");
+  request.chat = read_chat_prompt(fields);
+  request.params = read_sampling_params(fields, defaults);
+  request.params.max_tokens = fields.integer("max_completion_tokens");
+  if (const auto max_tokens = fields.integer("max_tokens"); max_tokens && !request.params.max_tokens)
+    request.params.max_tokens = max_tokens;
+  request.add_special_tokens = fields.boolean("add_special_tokens").value_or(false);
+  read_tool_choice(fields, tools, request);
+  read_logprobs(fields, request);
+  return request;
+}
+
+}  // namespace octet::server

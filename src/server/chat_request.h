@@ -1,0 +1,32 @@
+// The body of POST /v1/chat/completions.
+#pragma once
+
+#include <octet/async_llm.h>
+
+#include <string>
+#include <string_view>
+
+#include "server/sampling_fields.h"
+#include "server/tool_call_parser.h"
+
+namespace octet::server {
+
+struct ChatRequest {
+  AnswerOptions answer;
+  ChatPrompt chat;
+  SamplingParams params;
+  bool add_special_tokens = false;
+  bool logprobs = false;
+  int top_logprobs = 0;
+  // How calls of the tools look; none where no tool was given or none may be called.
+  ToolCallFormat tool_calls = ToolCallFormat::none;
+};
+
+// Throws ApiError 400 naming the field's path, such as messages[0].content. `defaults` are the checkpoint's.
+ChatRequest parse_chat_request(std::string_view body, const SamplingParams& defaults,
+                               const ToolCallOptions& tools);
+
+// messages, tools, chat_template_kwargs and what else makes a prompt of a conversation.
+ChatPrompt read_chat_prompt(const Fields& fields);
+
+}  // namespace octet::server

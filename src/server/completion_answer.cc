@@ -1,0 +1,127 @@
+// Answers of /v1/completions: choice i of prompt p has the index p * n + i.
+#include <utility>
+
+#include "server/answer.h"
+#include "server/logprobs_json.h"
+
+namespace octet::server {
+
+namespace {
+
+struct CompletionChoice {
+  CompletionLogprobs logprobs;
+  std::string echo;  // not said yet
+  std::string text;
+  Json all_logprobs;
+  std::string finish_reason;
+  Json stop_reason;
+};
+
+void append_logprobs(Json& all, Json&& more) {
+  if (all.is_null()) {
+    all = std::move(more);
+    return;
+  }
+  for (auto& [key, values] : more.items())
+    for (Json& value : values) all[key].push_back(std::move(value));
+}
+
+class CompletionAnswer final : public Answer {
+ public:
+  CompletionAnswer(AnswerIdentity identity, const CompletionRequest& request, std::vector<std::string> echo)
+      : identity_(std::move(identity)), options_(request.answer), params_(request.params) {
+    echo.resize(request.prompts.size());
+    for (const std::string& prompt : echo)
+      for (int i = 0; i < params_.n; ++i)
+        choices_.push_back(
+            {CompletionLogprobs(count_characters(prompt), options_.tokens_as_ids), prompt, {}, {}, {}, {}});
+  }
+
+  std::string chunks(std::size_t prompt, const GenerationUpdate& update) override {
+    std::string events;
+    for (const ChoiceUpdate& news : update.choices) {
+      const std::size_t index = index_of(prompt, news);
+      CompletionChoice& choice = choices_.at(index);
+      Json payload = head();
+      payload["choices"].push_back(choice_json(index, std::exchange(choice.echo, {}) + news.text,
+                                               logprobs(choice, news), news.finish_reason,
+                                               stop_reason_json(news.stop_reason, params_)));
+      if (options_.continuous_usage)
+        payload["usage"] = usage_json(update.usage);
+      else if (options_.include_usage)
+        payload["usage"] = nullptr;
+      events += event(payload);
+    }
+    return events;
+  }
+
+  void add(std::size_t prompt, const GenerationUpdate& update) override {
+    for (const ChoiceUpdate& news : update.choices) {
+      CompletionChoice& choice = choices_.at(index_of(prompt, news));
+      choice.text += news.text;
+      if (Json more = logprobs(choice, news); !more.is_null())
+        append_logprobs(choice.all_logprobs, std::move(more));
+      if (news.finish_reason.empty()) continue;
+      choice.finish_reason = news.finish_reason;
+      choice.stop_reason = stop_reason_json(news.stop_reason, params_);
+    }
+  }
+
+  std::string whole(const TokenUsage& usage) override {
+    Json body = head();
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+      CompletionChoice& choice = choices_[i];
+      body["choices"].push_back(choice_json(i, choice.echo + choice.text, std::move(choice.all_logprobs),
+                                            choice.finish_reason, std::move(choice.stop_reason)));
+    }
+    body["usage"] = usage_json(usage);
+    return to_text(body);
+  }
+
+  std::string usage_chunk(const TokenUsage& usage) override {
+    Json body = head();
+    body["usage"] = usage_json(usage);
+    return event(body);
+  }
+
+ private:
+  std::size_t index_of(std::size_t prompt, const ChoiceUpdate& news) const {
+    return prompt * static_cast<std::size_t>(params_.n) + static_cast<std::size_t>(news.index);
+  }
+
+  Json logprobs(CompletionChoice& choice, const ChoiceUpdate& news) {
+    if (!params_.logprobs || news.logprobs.empty()) return nullptr;
+    return choice.logprobs.steps(news.logprobs);
+  }
+
+  static Json choice_json(std::size_t index, std::string text, Json logprobs, const std::string& finish_reason,
+                          Json stop_reason) {
+    return {{"index", index},
+            {"text", std::move(text)},
+            {"logprobs", std::move(logprobs)},
+            {"finish_reason", finish_reason.empty() ? Json() : Json(finish_reason)},
+            {"stop_reason", std::move(stop_reason)}};
+  }
+
+  Json head() const {
+    return {{"id", identity_.id},
+            {"object", "text_completion"},
+            {"created", identity_.created},
+            {"model", identity_.model},
+            {"choices", Json::array()}};
+  }
+
+  AnswerIdentity identity_;
+  AnswerOptions options_;
+  SamplingParams params_;
+  std::vector<CompletionChoice> choices_;
+};
+
+}  // namespace
+
+std::unique_ptr<Answer> completion_answer(AnswerIdentity identity, const CompletionRequest& request,
+                                          std::vector<std::string> echo) {
+  return std::make_unique<CompletionAnswer>(std::move(identity), request, std::move(echo));
+}
+
+}  // namespace octet::server
