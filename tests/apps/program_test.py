@@ -69,7 +69,7 @@ class HelpTest(ProgramTest):
 
     def test_every_command_has_help_with_an_example(self):
         self.assertIn(b"generate", octet("--help").stdout)
-        for command in ("generate", "calibrate", "inspect", "bench", "eval", "plan"):
+        for command in ("generate", "serve", "calibrate", "inspect", "bench", "eval", "plan"):
             got = octet(command, "--help")
             self.assertEqual(got.returncode, 0)
             self.assertRegex(got.stdout, b"Examples?:\n  octet " + command.encode())
