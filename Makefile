@@ -1,10 +1,11 @@
 # The one place to start: `make demo` shows Octet at work, `make test` proves it. Each target sets up what it
 # needs (scripts/setup) and is quick when nothing has changed. CMake does the building; see docs/building.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup build model demo test fuzz test-interop bench-peers bench-kernels clean
+.PHONY: help setup build model demo test fuzz soak test-interop bench-peers bench-kernels clean
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
+SOAK_SECONDS ?= 60
 MODEL := models/smollm2-135m-instruct
 export JOBS FUZZ_SECONDS
 
@@ -14,6 +15,7 @@ help:
 	@echo "make build         build the program: build/octet"
 	@echo "make setup         install what building needs (Debian packages, a Python environment)"
 	@echo "make fuzz          run the fuzz targets for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
+	@echo "make soak          the server under 16 unruly clients for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
 	@echo "make bench-peers   benchmark beside llama.cpp and llm-compressor (builds and installs them)"
 	@echo "make bench-kernels  the kernels alone, drawn under the machine's roofline: docs/roofline.svg"
@@ -39,6 +41,9 @@ test:
 fuzz:
 	@scripts/setup test
 	@scripts/fuzz
+
+soak: build
+	@scripts/soak $(SOAK_SECONDS)
 
 test-interop: build model
 	@scripts/test-interop $(MODEL)
