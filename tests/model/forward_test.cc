@@ -185,7 +185,8 @@ TEST(Forward, RoundsActivationsToBfloat16WhereAsked) {
     // Eight bits of mantissa in every linear layer; logits reach about 20.
     EXPECT_GT(worst_difference(exact, rounded), 1e-3f);
     EXPECT_LT(worst_difference(exact, rounded), 1.0f);
-    for (const int chunk : {3, 7}) EXPECT_EQ(runner.logits(ids, chunk), rounded) << chunk;
+    // Chunks that leave no single token over: the runner would decode that, which is float32.
+    for (const int chunk : {4, 7}) EXPECT_EQ(runner.logits(ids, chunk), rounded) << chunk;
     runner.model().set_dtype(Dtype::float32);
     EXPECT_EQ(runner.logits(ids, 40), exact);
     // Where the last bit of a sum differs, a rounding may go the other way: no closer than rounding itself.
