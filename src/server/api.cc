@@ -144,6 +144,8 @@ void Api::route(const HttpRequest& request, HttpResponse& response) {
     response.content_type = "text/html; charset=utf-8";
     response.body = page();
     response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+    response.headers.emplace_back("Cache-Control", "no-cache");  // a newer server has a newer page
+    response.headers.emplace_back("Content-Security-Policy", "frame-ancestors 'none'");
   } else {
     models(request, response);
   }

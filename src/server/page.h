@@ -1,4 +1,4 @@
-// The page at /, compiled in from page.html.
+// The page at /, compiled in from page/.
 #pragma once
 
 #include <string>
