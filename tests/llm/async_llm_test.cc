@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <future>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <random>
@@ -142,6 +143,62 @@ TEST(AsyncLlm, UpdatesAddUpToTheAnswerAndItsUsage) {
   EXPECT_GE(last.timings.finished, last.timings.first_token);
   tiny.expect_idle();
   EXPECT_GE(calls, updates);
+}
+
+TEST(AsyncLlm, WhatIsNotReadIsOneUpdate) {
+  TinyAsyncLlm tiny;
+  SamplingParams params = greedy(25);
+  params.n = 2;
+  params.logprobs = 0;
+  GenerationStream stream = tiny.submit("nobody reads", params);
+  tiny.expect_idle();
+  EXPECT_FALSE(stream.finished());
+  const std::optional<GenerationUpdate> update = stream.next(0ms);
+  ASSERT_TRUE(update);
+  EXPECT_TRUE(update->finished);
+  EXPECT_TRUE(stream.finished());
+  ASSERT_EQ(update->choices.size(), 2u);
+  for (int i = 0; i < 2; ++i) {
+    const ChoiceUpdate& choice = update->choices[static_cast<std::size_t>(i)];
+    EXPECT_EQ(choice.index, i);
+    EXPECT_EQ(choice.token_ids.size(), 25u);
+    EXPECT_EQ(choice.logprobs.size(), 25u);
+    EXPECT_EQ(choice.finish_reason, "length");
+  }
+  EXPECT_EQ(update->usage.completion_tokens, 50);
+  EXPECT_FALSE(stream.next(0ms));
+}
+
+TEST(AsyncLlm, AModelThatBreaksEndsTheRequestWithAnErrorAndGoesOn) {
+  tests::TinyOptions broken{.num_layers = 1, .extra_config = R"("mlp_bias": true)"};
+  std::vector<float> nan(32, 0.0f);
+  nan[5] = std::numeric_limits<float>::quiet_NaN();
+  broken.extra_tensors = {{"model.layers.0.mlp.gate_proj.bias", {64}, std::vector<float>(64)},
+                          {"model.layers.0.mlp.up_proj.bias", {64}, std::vector<float>(64)},
+                          {"model.layers.0.mlp.down_proj.bias", {32}, nan}};
+  TinyAsyncLlm tiny({}, broken);
+  SamplingParams params = greedy(5);
+  for (const int n : {1, 3}) {
+    for (const std::optional<int> prompt_logprobs : {std::optional<int>(), std::optional<int>(1)}) {
+      params.n = n;
+      params.prompt_logprobs = prompt_logprobs;
+      GenerationStream stream = tiny.submit("a prompt", params);
+      const std::optional<GenerationUpdate> update = stream.next(kPatience);
+      ASSERT_TRUE(update);
+      EXPECT_TRUE(update->finished);
+      ASSERT_TRUE(update->error);
+      EXPECT_EQ(update->error->code(), ErrorCode::internal);
+      ASSERT_EQ(update->choices.size(), static_cast<std::size_t>(n));
+      for (const ChoiceUpdate& choice : update->choices) EXPECT_EQ(choice.finish_reason, "error");
+      GenerationStream waited = tiny.submit("a prompt", params);
+      EXPECT_EQ(error_of([&] { waited.wait(); }).code(), ErrorCode::internal);
+      tiny.expect_idle();
+    }
+  }
+  EXPECT_EQ(tiny.llm.stats().requests_error, 2 * 2 * (1 + 3));
+  tests::TinyLlm synchronous({}, broken);
+  EXPECT_EQ(error_of([&] { synchronous.llm.generate("a prompt", params); }).code(), ErrorCode::internal);
+  EXPECT_EQ(synchronous.llm.kv_cache_stats().used_blocks, 0);
 }
 
 TEST(AsyncLlm, SeveralAnswersAreThoseOfTheirSeeds) {
