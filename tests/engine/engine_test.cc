@@ -51,6 +51,8 @@ struct Setting {
   int threads = 1;
   // float32, so that the rounding of a key cannot depend on which kernel computed it.
   KvDtype dtype = KvDtype::float32;
+  Dtype activations = Dtype::float32;
+  kernels::AttentionMath attention_math = kernels::AttentionMath::fp32;
   EngineOptions engine = {.max_model_len = kModelLen};
   std::shared_ptr<const files::Checkpoint> checkpoint = tiny_checkpoint();
 };
@@ -75,7 +77,10 @@ class Harness {
         model_(setting.checkpoint, *kernels::find_table({}), threads_, kMaxBatchedTokens),
         cache_(layout(setting), setting.num_blocks,
                kv::KvScales::ones(model_.config().num_layers, model_.config().num_kv_heads)),
-        engine_(model_, cache_, setting.engine) {}
+        engine_(model_, cache_, setting.engine) {
+    model_.set_dtype(setting.activations);
+    model_.set_attention_math(setting.attention_math);
+  }
 
   Engine& engine() { return engine_; }
   kv::KvCache& cache() { return cache_; }
@@ -288,8 +293,20 @@ bool same_bits(const Result& a, const Result& b) {
 // FP8, where a last bit of a key is enough to store it as its neighbour: turns of a chat, prompts that begin
 // alike, and the same ones again, in a cache that must evict and preempt.
 TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
-  for (const KvDtype dtype : {KvDtype::fp8_e4m3, KvDtype::float16, KvDtype::int8_hadamard_per_token_head}) {
-    Setting setting{.num_blocks = 28, .block_size = 8, .dtype = dtype};
+  using enum kernels::AttentionMath;
+  struct Arithmetic {
+    KvDtype dtype;
+    Dtype activations = Dtype::float32;
+    kernels::AttentionMath attention_math = fp32;
+  };
+  for (const auto& [dtype, activations, math] : {Arithmetic{KvDtype::fp8_e4m3},
+                                                 {KvDtype::float16},
+                                                 {KvDtype::int8_hadamard_per_token_head},
+                                                 {KvDtype::fp8_e4m3, Dtype::bfloat16},
+                                                 {KvDtype::fp8_e4m3, Dtype::float32, fp8},
+                                                 {KvDtype::fp8_e4m3, Dtype::float32, fp8_hopper}}) {
+    Setting setting{
+        .num_blocks = 28, .block_size = 8, .dtype = dtype, .activations = activations, .attention_math = math};
     setting.engine.max_num_batched_tokens = 40;
     std::mt19937_64 random(41);
     Harness harness(setting);
@@ -305,7 +322,8 @@ TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
       const std::vector<Result> results = harness.run(requests);
       for (std::size_t i = 0; i < requests.size(); ++i) {
         ASSERT_TRUE(same_bits(results[i], run_cold(setting, requests[i])))
-            << dtype_name(dtype) << ", turn " << turn << ", request " << i;
+            << dtype_name(dtype) << ", activations " << dtype_name(activations) << ", attention math "
+            << static_cast<int>(math) << ", turn " << turn << ", request " << i;
         requests[i].prompt.insert(requests[i].prompt.end(), results[i].tokens.begin(), results[i].tokens.end());
         requests[i].prompt.push_back(3);
       }
