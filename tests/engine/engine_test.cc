@@ -355,6 +355,29 @@ TEST(Engine, InTheSameMemoryFp8HoldsTwiceTheSequencesBeforeTheFirstPreemption) {
   EXPECT_GE(most_running(KvDtype::fp8_e4m3), 2 * sixteen);
 }
 
+// A second turn with room for everything: were the blocks of the first answer taken as they were decoded, the
+// likelihoods would differ.
+TEST(Engine, ASecondTurnHasTheBitsOfAColdOne) {
+  for (const KvDtype dtype : {KvDtype::float32, KvDtype::fp8_e4m3}) {
+    std::mt19937_64 random(51);
+    const Setting setting{.dtype = dtype};
+    Harness harness(setting);
+    for (int i = 0; i < 6; ++i) {
+      Request request{.prompt = random_prompt(random, 20 + random() % 20),
+                      .sampling = {.temperature = 0, .logprobs = 2},
+                      .max_tokens = 64};
+      const Ids answer = harness.run({request})[0].tokens;
+      request.prompt.insert(request.prompt.end(), answer.begin(), answer.end());
+      for (const auto id : random_prompt(random, 10)) request.prompt.push_back(id);
+      request.max_tokens = 20;
+      const std::int64_t hits = harness.engine().stats().prefix_cache_hits;
+      ASSERT_TRUE(same_bits(harness.run({request})[0], run_cold(setting, request)))
+          << dtype_name(dtype) << ", chat " << i;
+      EXPECT_GT(harness.engine().stats().prefix_cache_hits, hits);
+    }
+  }
+}
+
 TEST(Engine, TheSecondTurnOfAChatComputesOnlyWhatIsNew) {
   Harness harness({});
   Request request{.prompt = Ids(100, 7), .sampling = {.temperature = 0}, .max_tokens = 20};
