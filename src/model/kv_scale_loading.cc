@@ -14,7 +14,7 @@ namespace {
 
 using files::TensorView;
 
-constexpr const char* kForQuantizedQueries = "used where attention_math asks for fp8 queries";
+constexpr const char* kForQuantizedQueries = "needed only where attention_math is not fp32";
 
 class Examiner {
  public:

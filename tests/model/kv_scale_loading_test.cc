@@ -245,7 +245,7 @@ TEST(KvScales, OnlyQScalesAreNoKvScales) {
   Files with_kv = plain();
   with_kv.tensors.floats(name(0, "q_scale"), {1}, {1});
   for (const ScaleFinding& finding : with_kv.load().findings)
-    EXPECT_EQ(finding.note, finding.which == 'q' ? "used where attention_math asks for fp8 queries" : "");
+    EXPECT_EQ(finding.note, finding.which == 'q' ? "needed only where attention_math is not fp32" : "");
 }
 
 TEST(KvScales, UnknownSpellingsAreAWarning) {
