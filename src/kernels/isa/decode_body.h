@@ -19,77 +19,10 @@
 // query, and with it the output, of the same token is NaN too.
 #pragma once
 
-#include "kernels/isa/vec_avx2.h"
-#include "kernels/kernel_table.h"
+#include "kernels/isa/decode_chunk.h"
 
 namespace octet::kernels {
 namespace {
-
-// Positions a chunk: few enough that a chunk of keys and values and the next one, which is on its way, stay in
-// the nearest caches together. 32 and 128 measured no faster on Zen 3.
-inline constexpr int kChunk = 64;
-
-// The keys and values of k_tile consecutive positions.
-struct CacheTile {
-  const std::byte* k;        // [head_dim, k_tile]
-  const std::byte* v;        // [k_tile, head_dim]
-  const std::byte* k_scale;  // [k_tile] bfloat16, where the dtype is_per_token_head
-  const std::byte* v_scale;
-};
-
-// Keys and values of one KV head lie in runs of one block, too short for the hardware to see a stream, so
-// each step asks for as many bytes of the next chunk as it reads of this one.
-struct Chunk {
-  CacheTile tiles[kChunk / 8];
-  CacheTile ahead[kChunk / 8];  // the next chunk's tiles; where it has none, this chunk's
-  int num_tiles;
-  int tile;   // positions a tile: k_tile
-  int begin;  // the positions of the chunk that count, from its first tile's first slot
-  int end;
-};
-
-// Walks the block table a tile at a time.
-struct TileWalk {
-  const DecodeAttentionArgs& args;
-  int position;  // of the next tile; a multiple of the tile
-  int block;     // its index in the block table
-  int slot;      // its first slot in that block
-
-  explicit TileWalk(const DecodeAttentionArgs& a)
-      : args(a),
-        position(a.begin - a.begin % a.kv->k_tile),
-        block(position / a.kv->block_size),
-        slot(position % a.kv->block_size) {}
-
-  // Fills the next chunk; `chunk` may be the one before.
-  void next(Chunk& chunk) {
-    const KvView& kv = *args.kv;
-    const std::int64_t k_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
-    const std::int64_t v_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
-    chunk.num_tiles = 0;
-    chunk.tile = kv.k_tile;
-    chunk.begin = args.begin > position ? args.begin - position : 0;
-    chunk.end = args.end - position < kChunk ? args.end - position : kChunk;
-    for (int first = 0; first < chunk.end; first += kv.k_tile) {
-      std::byte* k = k_head(kv, args.block_table[block], args.kv_head);
-      std::byte* v = v_head(kv, args.block_table[block], args.kv_head);
-      chunk.tiles[chunk.num_tiles++] = {k + slot * k_row, v + slot * v_row, slot_scale(k, kv.k_dtype, kv, slot),
-                                        slot_scale(v, kv.v_dtype, kv, slot)};
-      slot += kv.k_tile;
-      if (slot == kv.block_size) {
-        slot = 0;
-        ++block;
-      }
-    }
-    position += kChunk;
-  }
-};
-
-// Asks for `bytes` from p on.
-template <int Bytes>
-OCTET_INLINE void prefetch(const std::byte* p) {
-  for (int i = 0; i < Bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T0);
-}
 
 // Sixteen stored numbers a step, taken kSteps steps at a time.
 //
@@ -288,33 +221,6 @@ const ValueChunk* value_functions(Dtype dtype) {
   return nullptr;
 }
 
-template <class V>
-OCTET_INLINE float scalar_exp(float x) {
-  float lanes[V::width];
-  exp(V::broadcast(x)).store(lanes);
-  return lanes[0];
-}
-
-template <class V>
-OCTET_INLINE void scale_row(float* row, float factor, int size) {
-  for (int i = 0; i < size; i += V::width) (V::load(row + i) * V::broadcast(factor)).store(row + i);
-}
-
-// The scales of a chunk's slots as floats, where keys or values have their own.
-struct SlotScales {
-  alignas(64) float k[kChunk];
-  alignas(64) float v[kChunk];
-};
-
-template <class V>
-void load_scales(const Chunk& chunk, const std::byte* CacheTile::*which, float* scales) {
-  for (int t = 0; t < chunk.num_tiles; ++t) {
-    _mm_prefetch(reinterpret_cast<const char*>(chunk.ahead[t].*which), _MM_HINT_T0);
-    for (int i = 0; i < chunk.tile; i += V::width)
-      V::template load_raw<Dtype::bfloat16>(chunk.tiles[t].*which + 2 * i).store(scales + t * chunk.tile + i);
-  }
-}
-
 // Turns one head's scores of a chunk into weights exp(score - max), 0 outside [begin, end), and brings the
 // head's running sums to the new maximum. Scores are multiplied by the slots' key scales, and the weights, once
 // they are summed, by the slots' value scales, where there are any (else null).
@@ -367,15 +273,8 @@ void decode_tiles(const DecodeAttentionArgs& args) {
   for (std::int64_t i = 0; i < static_cast<std::int64_t>(args.group) * kv.head_dim; i += V::width)
     V::zero().store(args.out + i);
 
-  TileWalk walk(args);
-  Chunk chunk, next;
-  walk.next(next);
-  for (bool more = true; more;) {
-    chunk = next;
-    more = walk.position < args.end;
-    if (more) walk.next(next);
-    for (int t = 0; t < chunk.num_tiles; ++t)
-      chunk.ahead[t] = (more && t < next.num_tiles ? next : chunk).tiles[t];
+  for (ChunkStream stream(args); stream.advance();) {
+    const Chunk& chunk = stream.chunk();
     for (int i = 0; i < head_tiles; ++i) {
       const int first = args.group * i / head_tiles;
       const int heads = args.group * (i + 1) / head_tiles - first;

@@ -1,0 +1,136 @@
+// What decode attention is made of whatever the arithmetic: the walk over the block table, a chunk of positions
+// at a time, and the scales of the slots.
+#pragma once
+
+#include "kernels/isa/vec_avx2.h"
+#include "kernels/kernel_table.h"
+
+namespace octet::kernels {
+namespace {
+
+// Positions a chunk: few enough that a chunk of keys and values and the next one, which is on its way, stay in
+// the nearest caches together. 32 and 128 measured no faster on Zen 3.
+inline constexpr int kChunk = 64;
+
+// The keys and values of k_tile consecutive positions.
+struct CacheTile {
+  const std::byte* k;        // [head_dim, k_tile]
+  const std::byte* v;        // [k_tile, head_dim]
+  const std::byte* k_scale;  // [k_tile] bfloat16, where the dtype is_per_token_head
+  const std::byte* v_scale;
+};
+
+// Keys and values of one KV head lie in runs of one block, too short for the hardware to see a stream, so
+// each step asks for as many bytes of the next chunk as it reads of this one.
+struct Chunk {
+  CacheTile tiles[kChunk / 8];  // those behind num_tiles repeat the last
+  const CacheTile* ahead;       // the next chunk's tiles; where there is none, this chunk's
+  int num_tiles;
+  int tile;   // positions a tile: k_tile
+  int begin;  // the positions of the chunk that count, from its first tile's first slot
+  int end;
+};
+
+// The chunks of one call in turn: walks the block table a tile at a time, one chunk ahead.
+class ChunkStream {
+ public:
+  explicit ChunkStream(const DecodeAttentionArgs& args)
+      : args_(args),
+        position_(args.begin - args.begin % args.kv->k_tile),
+        block_(position_ / args.kv->block_size),
+        slot_(position_ % args.kv->block_size) {
+    fill(chunks_[0]);
+  }
+  ChunkStream(const ChunkStream&) = delete;
+  ChunkStream& operator=(const ChunkStream&) = delete;
+
+  // Makes the next chunk current; false where there is none.
+  bool advance() {
+    if (!more_) return false;
+    current_ = next_;
+    more_ = position_ < args_.end;
+    if (more_) {
+      next_ ^= 1;
+      fill(chunks_[next_]);
+    }
+    chunks_[current_].ahead = chunks_[next_].tiles;
+    return true;
+  }
+  const Chunk& chunk() const { return chunks_[current_]; }
+
+ private:
+  void fill(Chunk& chunk) {
+    const KvView& kv = *args_.kv;
+    const std::int64_t k_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
+    const std::int64_t v_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
+    chunk.tile = kv.k_tile;
+    chunk.begin = args_.begin > position_ ? args_.begin - position_ : 0;
+    chunk.end = args_.end - position_ < kChunk ? args_.end - position_ : kChunk;
+    int tiles = 0;
+    for (int first = 0; first < chunk.end; first += kv.k_tile) {
+      std::byte* k = k_head(kv, args_.block_table[block_], args_.kv_head);
+      std::byte* v = v_head(kv, args_.block_table[block_], args_.kv_head);
+      chunk.tiles[tiles] = {k + slot_ * k_row, v + slot_ * v_row, slot_scale(k, kv.k_dtype, kv, slot_),
+                            slot_scale(v, kv.v_dtype, kv, slot_)};
+      ask_for(chunk.tiles[tiles++]);
+      slot_ += kv.k_tile;
+      if (slot_ == kv.block_size) {
+        slot_ = 0;
+        ++block_;
+      }
+    }
+    chunk.num_tiles = tiles;
+    for (; tiles < kChunk / 8; ++tiles) chunk.tiles[tiles] = chunk.tiles[chunk.num_tiles - 1];
+    position_ += kChunk;
+  }
+  // The first bytes of each tile are asked for a chunk before the rest, so that where they lie is in the TLB.
+  static void ask_for(const CacheTile& tile) {
+    _mm_prefetch(reinterpret_cast<const char*>(tile.k), _MM_HINT_T1);
+    _mm_prefetch(reinterpret_cast<const char*>(tile.v), _MM_HINT_T1);
+  }
+
+  const DecodeAttentionArgs& args_;
+  int position_;  // of the next tile; a multiple of the tile
+  int block_;     // its index in the block table
+  int slot_;      // its first slot in that block
+  int current_ = 0, next_ = 0;
+  bool more_ = true;
+  Chunk chunks_[2];
+};
+
+// Asks for `bytes` from p on, into the second-level cache: there are more requests on their way at once than to
+// the first, which makes it half as fast again where memory is what is waited for (Zen 4).
+template <int Bytes>
+OCTET_INLINE void prefetch(const std::byte* p) {
+  for (int i = 0; i < Bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(p + i), _MM_HINT_T1);
+}
+
+template <class V>
+OCTET_INLINE float scalar_exp(float x) {
+  float lanes[V::width];
+  exp(V::broadcast(x)).store(lanes);
+  return lanes[0];
+}
+
+template <class V>
+OCTET_INLINE void scale_row(float* row, float factor, int size) {
+  for (int i = 0; i < size; i += V::width) (V::load(row + i) * V::broadcast(factor)).store(row + i);
+}
+
+// The scales of a chunk's slots as floats, where keys or values have their own.
+struct SlotScales {
+  alignas(64) float k[kChunk];
+  alignas(64) float v[kChunk];
+};
+
+template <class V>
+void load_scales(const Chunk& chunk, const std::byte* CacheTile::*which, float* scales) {
+  for (int t = 0; t < chunk.num_tiles; ++t) {
+    _mm_prefetch(reinterpret_cast<const char*>(chunk.ahead[t].*which), _MM_HINT_T0);
+    for (int i = 0; i < chunk.tile; i += V::width)
+      V::template load_raw<Dtype::bfloat16>(chunk.tiles[t].*which + 2 * i).store(scales + t * chunk.tile + i);
+  }
+}
+
+}  // namespace
+}  // namespace octet::kernels
