@@ -76,13 +76,14 @@ class ConfigReader {
   void give(CLI::Option& option, const ConfigEntry& entry) const {
     if (is_command_line_only(entry.key)) refuse(entry, "is taken from the command line only");
     if (!entry.readable) refuse(entry, "expected a value, or a list of them");
-    if (option.get_expected_min() == 0) {  // a flag that stands alone; the parser would take numbers for it
-      if (entry.values == std::vector<std::string>{"false"}) return;
-      if (entry.values.size() != 1 || entry.values[0].find_first_of("0123456789") != std::string::npos)
-        refuse(entry, "expected true or false");
-    }
+    const bool stands_alone = option.get_expected_min() == 0;
+    if (stands_alone &&
+        (entry.values.size() != 1 || entry.values[0].find_first_of("0123456789") != std::string::npos))
+      refuse(entry, "expected true or false");  // the parser would take a number for it
     try {
-      for (const std::string& value : entry.values) option.add_result(value);
+      // A flag may have a second name that says the opposite, such as --no-enable-prefix-caching.
+      for (const std::string& value : entry.values)
+        option.add_result(stands_alone ? option.get_flag_value(entry.key, value) : value);
       if (option.count() > 0) option.run_callback();
     } catch (const CLI::ParseError& error) {
       refuse(entry, value_error(app_, error));

@@ -67,6 +67,8 @@ std::string value_error(const CLI::App& app, const CLI::ParseError& error) {
   const std::string flag = message.substr(kStart.size(), equals - kStart.size());
   const CLI::Option* option = app.get_option_no_throw(flag);
   if (option == nullptr) return message;
+  if (option->get_expected_min() == 0)
+    return flag + ": expected true or false, found '" + message.substr(equals + 3) + "'";
   const std::string type = option->get_type_name();
   if (!type.starts_with("INT") && !type.starts_with("UINT") && !type.starts_with("FLOAT")) return message;
   const std::string values = message.substr(equals + 3);

@@ -163,6 +163,9 @@ class ConfigTest(ProgramTest):
         answer = json.loads(got.stdout)
         self.assertEqual(answer["kv_cache"]["dtype"], "fp8_e4m3 (1 layer), float32 (1 layer)")
         self.assertEqual(len(answer["token_ids"]), 3)
+        got = self.generate(f"model: {self.model}\nkv-cache-dtype: fp8\ncalculate-kv-scales: bound\nmax-tokens: 3\n",
+                            "--calculate-kv-scales=false")
+        self.assertEqual(json.loads(got.stdout)["kv_cache"]["scale_source"], "none found: 1.0", got.stderr)
         got = self.generate(flags, "--kv-cache-dtype", "fp8_e5m2", "--max-tokens", "5", "--kv-cache-dtype-skip-layers", "0,1")
         answer = json.loads(got.stdout)
         self.assertEqual(answer["kv_cache"]["dtype"], "float32")
@@ -191,6 +194,7 @@ class ConfigTest(ProgramTest):
             (model + "max-tokens:\n", 2, "line 2", "max-tokens"),
             (model + "max-tokens: {a: 1}\n", 2, "line 2", "max-tokens"),
             (model + "ignore-eos: 7 times\n", 2, "line 2", "ignore-eos"),
+            (model + "ignore-eos: maybe\n", 2, "line 2", "expected true or false, found 'maybe'"),
             (model + "prompt: hello\n", 2, "line 2", "prompt", "command line"),
             (model + "help: true\n", 2, "line 2", "help"),
             (model + "config: other.yaml\n", 2, "line 2", "config"),
