@@ -16,7 +16,7 @@ post /v1/chat/completions '{
   "max_tokens": 80, "temperature": 0, "stream": true, "stream_options": {"include_usage": true}}'
 
 echo "--- two texts to go on with, three likeliest tokens at each step"
-post /v1/completions '{"prompt": ["London is the capital of", "Two and two is"], "max_tokens": 8, "logprobs": 3}'
+post /v1/completions '{"prompt": ["London is the capital of", "Two and two is"], "max_tokens": 8, "temperature": 0, "logprobs": 3}'
 
 echo "--- tokens"
 post /tokenize '{"prompt": "London is the capital of"}'

@@ -37,9 +37,14 @@ class Answer {
 };
 
 std::unique_ptr<Answer> chat_answer(AnswerIdentity identity, const ChatRequest& request);
-// `echo` has each prompt's text where it is to be repeated, else it is empty.
+// A prompt that is repeated in front of its answers.
+struct Echo {
+  std::string text;
+  std::string first_token;  // alone, where log-probabilities are asked for
+};
+// `echo` has one for each prompt where prompts are repeated, else it is empty.
 std::unique_ptr<Answer> completion_answer(AnswerIdentity identity, const CompletionRequest& request,
-                                          std::vector<std::string> echo);
+                                          std::vector<Echo> echo);
 
 // Parts of both.
 std::string event(const Json& payload);  // data: …, and an empty line

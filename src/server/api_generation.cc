@@ -64,6 +64,17 @@ std::string prompt_text(const AsyncLLM& llm, const Prompt& prompt) {
   return prompt.token_ids ? llm.decode(*prompt.token_ids, true) : prompt.text;
 }
 
+Echo make_echo(const AsyncLLM& llm, const Prompt& prompt, const CompletionRequest& asked) {
+  Echo echo = {prompt_text(llm, prompt), {}};
+  if (!asked.params.logprobs) return echo;
+  const std::vector<std::int32_t> ids =
+      prompt.token_ids ? *prompt.token_ids : llm.encode(prompt.text, asked.add_special_tokens);
+  if (!ids.empty())
+    echo.first_token =
+        asked.answer.tokens_as_ids ? "token_id:" + std::to_string(ids.front()) : llm.decode({ids.front()});
+  return echo;
+}
+
 }  // namespace
 
 AnswerIdentity Api::identity(const HttpRequest& request, const AnswerOptions& options) const {
@@ -92,10 +103,10 @@ void Api::complete(const HttpRequest& request, HttpResponse& response) {
   check_model(asked.answer.model);
   check(asked.params, asked.prompts.size());
   std::vector<GenerationRequest> generations;
-  std::vector<std::string> echo;
+  std::vector<Echo> echo;
   for (const Prompt& prompt : asked.prompts) {
     generations.push_back({prompt, asked.add_special_tokens, asked.params, {}});
-    if (asked.echo) echo.push_back(prompt_text(llm_, prompt));
+    if (asked.echo) echo.push_back(make_echo(llm_, prompt, asked));
     if (options_.log_prompts) request.record->prompt += prompt_text(llm_, prompt) + "\n";
   }
   respond(std::move(generations), completion_answer(identity(request, asked.answer), asked, std::move(echo)),

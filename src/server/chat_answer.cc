@@ -55,6 +55,7 @@ class ChatAnswer final : public Answer {
   }
 
   void add(std::size_t, const GenerationUpdate& update) override {
+    if (!update.prompt_logprobs.empty()) prompt_logprobs_ = prompt_logprobs(update.prompt_logprobs);
     for (const ChoiceUpdate& news : update.choices) {
       ChatChoice& choice = choices_.at(static_cast<std::size_t>(news.index));
       Json delta = read(choice, news);
@@ -87,6 +88,7 @@ class ChatAnswer final : public Answer {
            {"stop_reason", choice.stop_reason}});
     }
     body["usage"] = usage_json(usage);
+    if (params_.prompt_logprobs) body["prompt_logprobs"] = std::move(prompt_logprobs_);
     return to_text(body);
   }
 
@@ -147,6 +149,7 @@ class ChatAnswer final : public Answer {
   bool logprobs_;
   int top_logprobs_;
   std::vector<ChatChoice> choices_;
+  Json prompt_logprobs_;
 };
 
 }  // namespace

@@ -8,9 +8,14 @@ namespace octet::server {
 
 namespace {
 
+struct CompletionPrompt {
+  Echo echo;
+  std::vector<std::vector<Logprob>> logprobs;
+};
+
 struct CompletionChoice {
   CompletionLogprobs logprobs;
-  std::string echo;  // not said yet
+  bool begun = false;  // the echo was said
   std::string text;
   Json all_logprobs;
   std::string finish_reason;
@@ -28,23 +33,26 @@ void append_logprobs(Json& all, Json&& more) {
 
 class CompletionAnswer final : public Answer {
  public:
-  CompletionAnswer(AnswerIdentity identity, const CompletionRequest& request, std::vector<std::string> echo)
+  CompletionAnswer(AnswerIdentity identity, const CompletionRequest& request, std::vector<Echo> echo)
       : identity_(std::move(identity)), options_(request.answer), params_(request.params) {
-    echo.resize(request.prompts.size());
-    for (const std::string& prompt : echo)
-      for (int i = 0; i < params_.n; ++i)
-        choices_.push_back(
-            {CompletionLogprobs(count_characters(prompt), options_.tokens_as_ids), prompt, {}, {}, {}, {}});
+    echoes_ = request.echo;
+    shows_prompt_logprobs_ = request.prompt_logprobs;
+    prompts_.resize(request.prompts.size());
+    for (std::size_t p = 0; p < echo.size(); ++p) prompts_[p].echo = std::move(echo[p]);
+    const std::size_t answers = prompts_.size() * static_cast<std::size_t>(params_.n);
+    choices_.resize(answers, {CompletionLogprobs(options_.tokens_as_ids), false, {}, {}, {}, {}});
   }
 
   std::string chunks(std::size_t prompt, const GenerationUpdate& update) override {
     std::string events;
+    if (!update.prompt_logprobs.empty()) prompts_.at(prompt).logprobs = update.prompt_logprobs;
     for (const ChoiceUpdate& news : update.choices) {
       const std::size_t index = index_of(prompt, news);
       CompletionChoice& choice = choices_.at(index);
       Json payload = head();
-      payload["choices"].push_back(choice_json(index, std::exchange(choice.echo, {}) + news.text,
-                                               logprobs(choice, news), news.finish_reason,
+      const std::string echo = choice.begun ? "" : prompts_[prompt].echo.text;
+      payload["choices"].push_back(choice_json(index, echo + news.text, logprobs(prompt, choice, news),
+                                               news.finish_reason,
                                                stop_reason_json(news.stop_reason, params_)));
       if (options_.continuous_usage)
         payload["usage"] = usage_json(update.usage);
@@ -56,10 +64,11 @@ class CompletionAnswer final : public Answer {
   }
 
   void add(std::size_t prompt, const GenerationUpdate& update) override {
+    if (!update.prompt_logprobs.empty()) prompts_.at(prompt).logprobs = update.prompt_logprobs;
     for (const ChoiceUpdate& news : update.choices) {
       CompletionChoice& choice = choices_.at(index_of(prompt, news));
       choice.text += news.text;
-      if (Json more = logprobs(choice, news); !more.is_null())
+      if (Json more = logprobs(prompt, choice, news); !more.is_null())
         append_logprobs(choice.all_logprobs, std::move(more));
       if (news.finish_reason.empty()) continue;
       choice.finish_reason = news.finish_reason;
@@ -71,8 +80,10 @@ class CompletionAnswer final : public Answer {
     Json body = head();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       CompletionChoice& choice = choices_[i];
-      body["choices"].push_back(choice_json(i, choice.echo + choice.text, std::move(choice.all_logprobs),
+      const CompletionPrompt& prompt = prompts_[i / static_cast<std::size_t>(params_.n)];
+      body["choices"].push_back(choice_json(i, prompt.echo.text + choice.text, std::move(choice.all_logprobs),
                                             choice.finish_reason, std::move(choice.stop_reason)));
+      if (shows_prompt_logprobs_) body["choices"].back()["prompt_logprobs"] = prompt_logprobs(prompt.logprobs);
     }
     body["usage"] = usage_json(usage);
     return to_text(body);
@@ -89,9 +100,15 @@ class CompletionAnswer final : public Answer {
     return prompt * static_cast<std::size_t>(params_.n) + static_cast<std::size_t>(news.index);
   }
 
-  Json logprobs(CompletionChoice& choice, const ChoiceUpdate& news) {
-    if (!params_.logprobs || news.logprobs.empty()) return nullptr;
-    return choice.logprobs.steps(news.logprobs);
+  // What is said for the first time of a choice: its prompt, where that is repeated, and this update's tokens.
+  Json logprobs(std::size_t prompt, CompletionChoice& choice, const ChoiceUpdate& news) {
+    const bool first = !std::exchange(choice.begun, true);
+    if (!params_.logprobs) return nullptr;
+    const CompletionPrompt& asked = prompts_[prompt];
+    Json all;
+    if (first && echoes_) all = choice.logprobs.prompt(asked.echo.first_token, asked.logprobs);
+    if (!news.logprobs.empty()) append_logprobs(all, choice.logprobs.steps(news.logprobs));
+    return all;
   }
 
   static Json choice_json(std::size_t index, std::string text, Json logprobs, const std::string& finish_reason,
@@ -114,13 +131,16 @@ class CompletionAnswer final : public Answer {
   AnswerIdentity identity_;
   AnswerOptions options_;
   SamplingParams params_;
+  bool echoes_ = false;
+  bool shows_prompt_logprobs_ = false;
+  std::vector<CompletionPrompt> prompts_;
   std::vector<CompletionChoice> choices_;
 };
 
 }  // namespace
 
 std::unique_ptr<Answer> completion_answer(AnswerIdentity identity, const CompletionRequest& request,
-                                          std::vector<std::string> echo) {
+                                          std::vector<Echo> echo) {
   return std::make_unique<CompletionAnswer>(std::move(identity), request, std::move(echo));
 }
 

@@ -47,11 +47,9 @@ CompletionRequest parse_completion_request(std::string_view body, const Sampling
   if (const auto max_tokens = fields.integer("max_tokens")) request.params.max_tokens = max_tokens;
   request.params.logprobs = fields.integer("logprobs");
   request.echo = fields.boolean("echo").value_or(false);
-  if (request.echo && request.params.logprobs)
-    throw ApiError(400,
-                   "echo: with logprobs it would need log-probabilities of the prompt, which this server "
-                   "does not compute",
-                   "echo", "unsupported_parameter");
+  request.prompt_logprobs = request.params.prompt_logprobs.has_value();
+  if (request.echo && request.params.logprobs && !request.params.prompt_logprobs)
+    request.params.prompt_logprobs = request.params.logprobs;
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
   return request;
 }

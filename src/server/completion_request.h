@@ -18,6 +18,7 @@ struct CompletionRequest {
   SamplingParams params;
   bool add_special_tokens = true;
   bool echo = false;
+  bool prompt_logprobs = false;  // vLLM's, beside those of an echo
 };
 
 // Throws ApiError 400 naming the field's path, such as prompt[1][3].

@@ -74,6 +74,7 @@ HttpRequest to_request(const httplib::Request& request, Exchange& exchange) {
 
 void to_library(HttpResponse response, const httplib::Request& request, httplib::Response& out) {
   out.status = response.status;
+  if (current_exchange->body_pending) out.set_header("Connection", "close");
   for (const auto& [name, value] : response.headers) out.set_header(name, value);
   if (!response.stream) {
     out.set_content(response.body, response.content_type);

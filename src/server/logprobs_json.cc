@@ -63,6 +63,34 @@ Json CompletionLogprobs::steps(const std::vector<std::vector<Logprob>>& steps) {
           {"top_logprobs", std::move(top)}};
 }
 
+Json CompletionLogprobs::prompt(const std::string& first_token,
+                                const std::vector<std::vector<Logprob>>& tokens) {
+  const std::size_t begin = offset_;
+  offset_ += count_characters(first_token);
+  Json all = steps(tokens);  // passes over the first
+  all["text_offset"].insert(all["text_offset"].begin(), begin);
+  all["token_logprobs"].insert(all["token_logprobs"].begin(), nullptr);
+  all["tokens"].insert(all["tokens"].begin(), first_token);
+  all["top_logprobs"].insert(all["top_logprobs"].begin(), nullptr);
+  return all;
+}
+
+Json prompt_logprobs(const std::vector<std::vector<Logprob>>& tokens) {
+  Json all = Json::array();
+  for (const std::vector<Logprob>& step : tokens) {
+    if (step.empty()) {  // the first token
+      all.push_back(nullptr);
+      continue;
+    }
+    Json one = Json::object();
+    for (const Logprob& token : step)
+      one[std::to_string(token.token_id)] = {
+          {"logprob", finite(token.logprob)}, {"rank", token.rank}, {"decoded_token", token.decoded_token}};
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
 std::size_t count_characters(const std::string& utf8) {
   return static_cast<std::size_t>(std::count_if(
       utf8.begin(), utf8.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));

@@ -19,7 +19,7 @@ constexpr std::pair<const char*, const char*> kUnsupported[] = {
     {"structured_outputs", "structured output"},
     {"guided_json_object", "structured output"},
     {"structural_tag", "structured output"},
-    {"prompt_logprobs", "log-probabilities of the prompt"},
+
     {"allowed_token_ids", "allowed tokens"},
     {"bad_words", "forbidden words"},
     {"truncate_prompt_tokens", "truncation of prompts"},
@@ -123,6 +123,12 @@ SamplingParams read_sampling_params(const Fields& fields, SamplingParams params)
   set_if(params.ignore_eos, fields.boolean("ignore_eos"));
   set_if(params.skip_special_tokens, fields.boolean("skip_special_tokens"));
   set_if(params.include_stop_str_in_output, fields.boolean("include_stop_str_in_output"));
+  if (const auto prompt_logprobs = fields.integer("prompt_logprobs")) {
+    if (fields.boolean("stream").value_or(false))
+      refuse_field("prompt_logprobs",
+                   "is not available with stream: true");  // nor in vLLM: events have no place for it
+    params.prompt_logprobs = prompt_logprobs;
+  }
   params.stop = read_stop(fields);
   params.logit_bias = read_logit_bias(fields);
   if (const Json* ids = fields.find("stop_token_ids"))

@@ -3,6 +3,9 @@
 #include <octet/version.h>
 #include <unistd.h>
 
+#include <mutex>
+#include <vector>
+
 #include "server/api.h"
 #include "server/request_log.h"
 
@@ -12,8 +15,21 @@ namespace {
 
 constexpr auto kLastWrites = std::chrono::seconds(5);  // for what is generated and not sent yet
 
+// What the engine has to say; the first prompt may add to it.
+class Notices {
+ public:
+  void say_new(RequestLog& log, const AsyncLLM& llm) {
+    const std::lock_guard lock(mutex_);
+    const std::vector<std::string> notices = llm.notices();
+    for (; said_ < notices.size(); ++said_) log.write(LogLevel::info, "notice", {{"text", notices[said_]}});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::size_t said_ = 0;
+};
+
 void say_start(RequestLog& log, const AsyncLLM& llm, const ServerOptions& options, int port) {
-  for (const std::string& notice : llm.notices()) log.write(LogLevel::info, "notice", {{"text", notice}});
   const KvCacheStats cache = llm.kv_cache_stats();
   log.write(LogLevel::info, "listening",
             {{"host", options.http.host},
@@ -53,13 +69,18 @@ void serve(const ServerOptions& options, const std::function<std::unique_ptr<Asy
   RequestLog log(options.log_level, options.log_json);
   std::unique_ptr<AsyncLLM> llm;
   std::unique_ptr<Api> api;
+  Notices notices;
   HttpServer http(
       options.http,
       {[&](const HttpRequest& request, HttpResponse& response) { return api->admit(request, response); },
        [&](const HttpRequest& request, HttpResponse& response) { api->handle(request, response); },
-       [&](const RequestRecord& record) { log.write(record); }});
+       [&](const RequestRecord& record) {
+         notices.say_new(log, *llm);
+         log.write(record);
+       }});
   llm = make_llm();
   api = std::make_unique<Api>(*llm, options.api);
+  notices.say_new(log, *llm);
   http.run(stop, [&] { say_start(log, *llm, options, http.port()); });
   api->start_draining();
   end_requests(log, *llm, http, options.shutdown_timeout);

@@ -81,7 +81,8 @@ TEST(CompletionAnswer, NumbersTheAnswersOfAllPrompts) {
   CompletionRequest request;
   request.prompts = {Prompt("p"), Prompt("q")};
   request.params.n = 2;
-  const auto answer = completion_answer({"id", "m", 5}, request, {"p", "q"});
+  request.echo = true;
+  const auto answer = completion_answer({"id", "m", 5}, request, {{"p", ""}, {"q", ""}});
   const Json chunk = events(answer->chunks(1, update(1, "x"))).at(0);
   EXPECT_EQ(chunk["choices"][0]["index"], 3);
   EXPECT_EQ(chunk["choices"][0]["text"], "qx");
@@ -112,11 +113,40 @@ TEST(Logprobs, OfChats) {
 }
 
 TEST(Logprobs, OfCompletions) {
-  CompletionLogprobs logprobs(10, false);
+  CompletionLogprobs logprobs(false);
+  logprobs.prompt("0123456789", {});
   EXPECT_EQ(logprobs.steps(kSteps).dump(),
             R"({"text_offset":[10,11],"token_logprobs":[-3.0,-9999.0],)"
             R"("tokens":["é","b"],"top_logprobs":[{"b":-1.0,"c":-2.0,"é":-3.0},{"b":-9999.0}]})");
   EXPECT_EQ(logprobs.steps(kSteps)["text_offset"].dump(), "[12,13]");
+}
+
+TEST(CompletionAnswer, AnEchoHasTheLogprobsOfItsPromptOnce) {
+  CompletionRequest request;
+  request.prompts = {Prompt("éx")};
+  request.echo = request.prompt_logprobs = true;
+  request.params.logprobs = 1;
+  GenerationUpdate first = update(0, "b");
+  Logprob x = {.token_id = 9, .logprob = -4, .rank = 2, .decoded_token = "x", .token_bytes = "x"};
+  first.prompt_logprobs = {{}, {x}};
+  first.choices[0].logprobs = {kSteps[1]};
+  GenerationUpdate second = update(0, "b", "stop");
+  second.choices[0].logprobs = {kSteps[1]};
+
+  const auto streamed = completion_answer({"id", "m", 5}, request, {{"éx", "é"}});
+  const Json chunk = events(streamed->chunks(0, first)).at(0)["choices"][0];
+  EXPECT_EQ(chunk["text"], "éxb");
+  EXPECT_EQ(chunk["logprobs"].dump(),
+            R"({"text_offset":[0,1,2],"token_logprobs":[null,-4.0,-9999.0],)"
+            R"("tokens":["é","x","b"],"top_logprobs":[null,{"x":-4.0},{"b":-9999.0}]})");
+  EXPECT_EQ(events(streamed->chunks(0, second)).at(0)["choices"][0]["logprobs"]["text_offset"].dump(), "[3]");
+
+  const auto whole = completion_answer({"id", "m", 5}, request, {{"éx", "é"}});
+  whole->add(0, first);
+  whole->add(0, second);
+  const Json choice = parse_json(whole->whole({}))["choices"][0];
+  EXPECT_EQ(choice["logprobs"]["text_offset"].dump(), "[0,1,2,3]");
+  EXPECT_EQ(choice["prompt_logprobs"].dump(), R"([null,{"9":{"logprob":-4.0,"rank":2,"decoded_token":"x"}}])");
 }
 
 }  // namespace

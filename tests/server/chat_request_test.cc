@@ -63,7 +63,7 @@ TEST(ChatRequest, NamesTheFieldThatIsWrong) {
            {R"("response_format":"text")", "response_format"},
            {R"("guided_json":{"type":"object"})", "guided_json"},
            {R"("structured_outputs":{"regex":"a"})", "structured_outputs"},
-           {R"("prompt_logprobs":1)", "prompt_logprobs"},
+           {R"("prompt_logprobs":"1")", "prompt_logprobs"},
            {R"("bad_words":["a"])", "bad_words"},
            {R"("use_beam_search":true)", "use_beam_search"},
            {R"("functions":[{"name":"f"}])", "functions"},

@@ -32,13 +32,14 @@ TEST(CompletionRequest, NamesTheFieldThatIsWrong) {
                                                         {"[[1],[2,-3]]", "prompt[1][1]"},
                                                         {"[1.5]", "prompt[0]"}})
     EXPECT_EQ(refused_field([&, &given = prompt] { parse_prompt(given); }), path) << prompt;
-  for (const auto& [field, path] :
-       std::vector<std::pair<std::string, std::string>>{{R"("suffix":"b")", "suffix"},
-                                                        {R"("echo":1)", "echo"},
-                                                        {R"("echo":true,"logprobs":1)", "echo"},
-                                                        {R"("logprobs":true)", "logprobs"},
-                                                        {R"("max_tokens":"1")", "max_tokens"},
-                                                        {R"("add_special_tokens":1)", "add_special_tokens"}})
+  for (const auto& [field, path] : std::vector<std::pair<std::string, std::string>>{
+           {R"("suffix":"b")", "suffix"},
+           {R"("echo":1)", "echo"},
+           {R"("prompt_logprobs":1.5)", "prompt_logprobs"},
+           {R"("stream":true,"prompt_logprobs":1)", "prompt_logprobs"},
+           {R"("logprobs":true)", "logprobs"},
+           {R"("max_tokens":"1")", "max_tokens"},
+           {R"("add_special_tokens":1)", "add_special_tokens"}})
     EXPECT_EQ(refused_field([&, &given = field] { parse_prompt("\"a\"", "," + given); }), path) << field;
 }
 
@@ -46,6 +47,8 @@ TEST(CompletionRequest, DefaultsToSixteenTokens) {
   EXPECT_EQ(parse_prompt("\"a\"").params.max_tokens, 16);
   EXPECT_EQ(parse_prompt("\"a\"", R"(,"max_tokens":null,"suffix":"")").params.max_tokens, 16);
   EXPECT_EQ(parse_prompt("\"a\"", R"(,"logprobs":3)").params.logprobs, 3);
+  EXPECT_EQ(parse_prompt("\"a\"", R"(,"logprobs":3)").params.prompt_logprobs, std::nullopt);
+  EXPECT_EQ(parse_prompt("\"a\"", R"(,"logprobs":3,"echo":true)").params.prompt_logprobs, 3);
 }
 
 TEST(TokenizeRequest, TakesAPromptOrMessages) {

@@ -13,11 +13,12 @@ class Server:
     """A running server; a context manager that ends it with SIGTERM and checks that it ends well."""
 
     def __init__(self, program, model, *flags, env=None):
-        # What each request allocates must not depend on the number of arenas that threads happen to open.
+        # Memory must not depend on how many arenas threads happen to open, nor on what a sanitizer holds back.
+        sanitizer = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"
         self.process = subprocess.Popen(
             [program, "serve", model, "--port", "0", "--log-format", "json", "--threads", "1", *flags],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "MALLOC_ARENA_MAX": "2", **(env or {})})
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "ASAN_OPTIONS": sanitizer, **(env or {})})
         self.log = []
         self.listening = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)

@@ -149,6 +149,17 @@ class OpenAiClientTest(ServerTest):
         self.assertEqual([len(top) for top in logprobs.top_logprobs], [2, 2, 2])
         self.assertIn("b", logprobs.top_logprobs[0])
 
+    def test_logprobs_of_the_prompt(self):
+        got = self.client.completions.create(model="scripted", prompt="abx", max_tokens=2, logprobs=1, echo=True)
+        logprobs = got.choices[0].logprobs
+        self.assertEqual((got.choices[0].text, logprobs.tokens), ("abxyz", ["a", "b", "x", "y", "z"]))
+        self.assertIsNone(logprobs.token_logprobs[0])
+        self.assertGreater(logprobs.token_logprobs[1], -0.01)  # b follows a
+        self.assertLess(logprobs.token_logprobs[2], -10)       # x does not follow b
+        self.assertEqual(logprobs.text_offset, [0, 1, 2, 3, 4])
+        got = self.client.chat.completions.create(model="scripted", messages=HELLO, extra_body={"prompt_logprobs": 0})
+        self.assertEqual(len(got.model_extra["prompt_logprobs"]), got.usage.prompt_tokens)
+
     def test_completion_stream_of_a_batch(self):
         texts = {}
         for chunk in self.client.completions.create(model="scripted", prompt=["a", "m"], max_tokens=6, stream=True):
@@ -459,12 +470,30 @@ class LimitsTest(unittest.TestCase):
                             (["--enable-auto-tool-choice"], "--tool-call-parser"), (["--max-request-bytes", "1"], "--max-request-bytes"),
                             (["--allowed-origins", "a.example"], "--allowed-origins"), (["--api-key", ""], "--api-key"),
                             (["--shutdown-timeout", "-1"], "--shutdown-timeout"), (["--host", "no.such.host.invalid"], "--host"),
+                            (["--kv-cache-memory-bytes", "1K"], "kv_cache_memory_bytes"),
                             (["--chat-template", "/no/such/file"], "/no/such/file")]:
             with self.subTest(flags=flags):
                 got = subprocess.run([PROGRAM, "serve", self.model, "--port", "0", *flags], capture_output=True, timeout=30)
                 self.assertIn(got.returncode, (1, 2))
                 self.assertEqual(len(got.stderr.splitlines()), 1, got.stderr)
                 self.assertIn(part, got.stderr.decode())
+
+    def test_flags_from_a_file(self):
+        path = self.scratch.name + "/serve.yaml"
+        with open(path, "w") as file:
+            file.write("served-model-name: [first, second]\nno-enable-prefix-caching: true\nkv-cache-dtype: fp8\n"
+                       "calculate-kv-scales: prompt\nenable-auto-tool-choice: true\ntool-call-parser: llama3_json\n")
+        with Server(PROGRAM, self.model, "--config", path) as server:
+            models = json.loads(server.request("GET", "/v1/models")[2])["data"]
+            self.assertEqual([model["id"] for model in models], ["first", "second"])
+            status, got = server.post("/v1/completions", {"model": "second", "prompt": "a" * 20, "max_tokens": 3})
+            self.assertEqual((status, got["model"], got["choices"][0]["text"]), (200, "second", "bcd"))
+            info = next(name for name in server.metrics() if name.startswith("octet:cache_config_info"))
+            self.assertIn('enable_prefix_caching="False"', info)
+            self.assertIn("calculated from the first prompt", info)
+            # llama3_json finds no call in this answer, which is text then.
+            got = server.post("/v1/chat/completions", {"messages": HELLO, "tools": TOOLS})[1]
+            self.assertEqual(got["choices"][0]["message"]["content"], "".join(CALL))
 
     def test_tls(self):
         key, certificate = self.scratch.name + "/key.pem", self.scratch.name + "/certificate.pem"

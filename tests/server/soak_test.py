@@ -48,8 +48,8 @@ class Client(threading.Thread):
 
     def body(self, **more):
         # Few beginnings, so that prompts meet in the prefix cache; long ones, so that the cache overflows.
-        prompt = self.random.choice("abc") * self.random.choice([1, 40, 200]) + self.random.choice(ALPHABET)
-        return {"prompt": prompt, "max_tokens": self.random.choice([1, 8, 60, 120]), "n": self.random.choice([1, 1, 3]),
+        prompt = self.random.choice("abc") * self.random.choice([1, 40, 1500]) + self.random.choice(ALPHABET)
+        return {"prompt": prompt, "max_tokens": self.random.choice([1, 8, 60, 400]), "n": self.random.choice([1, 1, 3]),
                 "temperature": self.random.choice([0, 1]), **more}
 
     def expect(self, condition, what):
@@ -88,11 +88,11 @@ class Client(threading.Thread):
         self.expect(texts == [follow(body["prompt"], body["max_tokens"])] * body["n"], texts)
 
     def leave(self):
-        with self.send(self.body(stream=True, max_tokens=3000)) as client:
+        with self.send(self.body(stream=True, max_tokens=2500)) as client:
             client.recv(self.random.choice([1, 2000]))
 
     def leave_early(self):
-        self.send(self.body(stream=self.random.random() < 0.5, max_tokens=3000)).close()
+        self.send(self.body(stream=self.random.random() < 0.5, max_tokens=2500)).close()
 
     def nonsense(self):
         bad = self.random.choice([
@@ -112,7 +112,7 @@ def soak(program, seconds):
     with tempfile.TemporaryDirectory() as scratch:
         model = scripted_checkpoint.write(scratch, [], max_position_embeddings=4096)
         # The cache holds one sequence of 4,096 tokens and little more: requests push each other out.
-        server = Server(program, model, "--max-num-seqs", "8", "--max-queue", "6", "--kv-cache-dtype", "fp8",
+        server = Server(program, model, "--max-num-seqs", "8", "--max-queue", "16", "--kv-cache-dtype", "fp8",
                         "--kv-cache-memory-bytes", "640K")
         with server:
             begin = time.monotonic()
