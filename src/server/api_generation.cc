@@ -32,11 +32,10 @@ void note(const GenerationSet& set, RequestRecord& record) {
 }
 
 // Headers are sent, so an error can be said only in the stream.
-std::string error_event(const Error& error, RequestRecord& record) {
-  const ApiError said = api_error(error);
-  record.error_code = said.code;
-  record.internal_error = said.what();
-  return "data: " + error_json(said) + "\n\n";
+std::string error_event(const std::exception& error, RequestRecord& record) {
+  const auto* known = dynamic_cast<const ApiError*>(&error);
+  record.internal_error = error.what();
+  return "data: " + error_json(known ? *known : ApiError(500, "internal error")) + "\n\n";
 }
 
 void write_stream(GenerationSet& set, Answer& answer, const AnswerOptions& options, const HttpRequest& request,
@@ -51,7 +50,7 @@ void write_stream(GenerationSet& set, Answer& answer, const AnswerOptions& optio
         },
         request.client_gone);
     if (delivered && options.include_usage) delivered = write(answer.usage_chunk(set.usage()));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // nobody above this catches
     delivered = write(error_event(error, record));
   }
   if (delivered) delivered = write("data: [DONE]\n\n");

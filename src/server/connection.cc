@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 namespace octet::server {
 
@@ -27,6 +28,10 @@ Connection::Connection(int socket, ssl_ctx_st* tls, std::chrono::milliseconds wr
   fcntl(socket_, F_SETFL, fcntl(socket_, F_GETFL) | O_NONBLOCK);
   const int on = 1;  // events must not wait for each other
   setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (tls && !tls_) {  // must not go on in the clear
+    close(socket_);
+    throw std::bad_alloc();
+  }
   if (!tls_) return;
   SSL_set_fd(tls_.get(), socket_);
   SSL_set_mode(tls_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);

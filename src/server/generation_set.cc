@@ -5,6 +5,8 @@
 #include <mutex>
 #include <utility>
 
+#include "server/api_error.h"
+
 namespace octet::server {
 
 struct GenerationSet::Doorbell {
@@ -61,7 +63,8 @@ bool GenerationSet::take(std::size_t prompt, const OnUpdate& on_update) {
   if (update->error) {
     const Error error = *update->error;
     cancel();
-    throw error;
+    // The request was accepted: what goes wrong now is not the client's fault.
+    throw ApiError(error.code() == ErrorCode::unavailable ? 503 : 500, error.what());
   }
   progress_[prompt] = {update->usage, update->finished};
   if (first_token_seconds_ == 0) first_token_seconds_ = update->timings.first_token;
@@ -82,9 +85,5 @@ TokenUsage GenerationSet::usage() const {
 
 double GenerationSet::first_token_seconds() const { return first_token_seconds_; }
 std::vector<std::string> GenerationSet::finish_reasons() const { return finish_reasons_; }
-
-const std::vector<std::int32_t>& GenerationSet::prompt_token_ids(std::size_t prompt) const {
-  return streams_.at(prompt).prompt_token_ids();
-}
 
 }  // namespace octet::server

@@ -18,14 +18,13 @@ class GenerationSet {
   // Called with a prompt's index and what is new of it; false: nobody wants the rest.
   using OnUpdate = std::function<bool(std::size_t prompt, const GenerationUpdate& update)>;
   // Hands out all updates until every prompt has ended. Returns false, with everything cancelled, where
-  // on_update or `gone` (asked several times a second) says that nobody waits. Throws the Error that ended a
-  // prompt.
+  // on_update or `gone` (asked several times a second) says that nobody waits. Throws ApiError 500 for the
+  // fault that ended a prompt.
   bool run(const OnUpdate& on_update, const std::function<bool()>& gone);
 
   TokenUsage usage() const;                         // of all prompts, so far
   double first_token_seconds() const;               // since submission; 0 = none yet
   std::vector<std::string> finish_reasons() const;  // of the answers that have ended
-  const std::vector<std::int32_t>& prompt_token_ids(std::size_t prompt) const;
   void cancel() { streams_.clear(); }
 
  private:

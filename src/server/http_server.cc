@@ -171,6 +171,8 @@ struct HttpServer::Impl : httplib::Server {
   void serve(Connection& connection);
   bool serve_one(Connection& connection, LibraryStream& stream);
   void start(int socket);
+  void run(std::shared_ptr<Connection> connection, bool refused);  // a connection's thread
+  void end(std::shared_ptr<Connection> connection);
   void refuse(Connection& connection);
 
   HttpServerOptions options;
@@ -306,29 +308,40 @@ void HttpServer::Impl::refuse(Connection& connection) {
   if (say(connection, error, "Service Unavailable")) connection.linger();
 }
 
-void HttpServer::Impl::start(int socket) {
-  auto connection = std::make_shared<Connection>(socket, tls.get(), options.write_timeout);
-  bool refused = false;
+void HttpServer::Impl::end(std::shared_ptr<Connection> connection) {
   {
     const std::lock_guard lock(mutex);
-    if (threads >= options.max_connections + kMaxRefusals) return;
-    refused = threads >= options.max_connections;
-    ++threads;
-    connections.insert(connection.get());
+    connections.erase(connection.get());
   }
-  const auto end = [this](Connection* which) {
-    const std::lock_guard lock(mutex);
-    connections.erase(which);
-    --threads;
-    ended.notify_all();
-  };
+  connection.reset();  // closes it
+  const std::lock_guard lock(mutex);
+  --threads;
+  ended.notify_all();  // the last that touches this server
+}
+
+void HttpServer::Impl::run(std::shared_ptr<Connection> connection, bool refused) {
   try {
-    std::thread([this, connection, refused, end]() mutable {
-      refused ? refuse(*connection) : serve(*connection);
-      end(connection.get());  // the last that touches this server
-    }).detach();
-  } catch (const std::system_error&) {  // no more threads: the connection is closed
-    end(connection.get());
+    refused ? refuse(*connection) : serve(*connection);
+  } catch (const std::exception&) {  // out of memory: this connection ends, the others do not
+  }
+  end(std::move(connection));
+}
+
+void HttpServer::Impl::start(int socket) {
+  try {
+    auto connection = std::make_shared<Connection>(socket, tls.get(), options.write_timeout);
+    const std::lock_guard lock(mutex);
+    if (threads >= options.max_connections + kMaxRefusals) return;
+    const bool refused = threads >= options.max_connections;
+    connections.insert(connection.get());
+    try {
+      std::thread(&Impl::run, this, connection, refused).detach();
+    } catch (...) {
+      connections.erase(connection.get());
+      throw;
+    }
+    ++threads;
+  } catch (const std::exception&) {  // no memory or no more threads: the connection is closed
   }
 }
 

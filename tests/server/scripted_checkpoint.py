@@ -44,6 +44,9 @@ def write(folder, pieces, max_position_embeddings=65536):
     def zeros(rows, cols):
         return [rows, cols], array.array("f", bytes(4 * rows * cols))
 
+    def filled(rows, cols):  # keys and values of which scales can be calculated
+        return [rows, cols], array.array("f", [1.0] * (rows * cols))
+
     def ones():
         return [HIDDEN], array.array("f", [1.0] * HIDDEN)
 
@@ -59,8 +62,8 @@ def write(folder, pieces, max_position_embeddings=65536):
         named[prefix + "input_layernorm.weight"] = ones()
         named[prefix + "post_attention_layernorm.weight"] = ones()
         named[prefix + "self_attn.q_proj.weight"] = zeros(heads, HIDDEN)
-        named[prefix + "self_attn.k_proj.weight"] = zeros(kv_heads, HIDDEN)
-        named[prefix + "self_attn.v_proj.weight"] = zeros(kv_heads, HIDDEN)
+        named[prefix + "self_attn.k_proj.weight"] = filled(kv_heads, HIDDEN)
+        named[prefix + "self_attn.v_proj.weight"] = filled(kv_heads, HIDDEN)
         named[prefix + "self_attn.o_proj.weight"] = zeros(HIDDEN, heads)
         named[prefix + "mlp.gate_proj.weight"] = zeros(tiny_checkpoint.MLP, HIDDEN)
         named[prefix + "mlp.up_proj.weight"] = zeros(tiny_checkpoint.MLP, HIDDEN)

@@ -481,7 +481,7 @@ class LimitsTest(unittest.TestCase):
     def test_flags_from_a_file(self):
         path = self.scratch.name + "/serve.yaml"
         with open(path, "w") as file:
-            file.write("served-model-name: [first, second]\nno-enable-prefix-caching: true\nkv-cache-dtype: fp8\n"
+            file.write("served-model-name: [first, second]\nenable-prefix-caching: false\nkv-cache-dtype: fp8\n"
                        "calculate-kv-scales: prompt\nenable-auto-tool-choice: true\ntool-call-parser: llama3_json\n")
         with Server(PROGRAM, self.model, "--config", path) as server:
             models = json.loads(server.request("GET", "/v1/models")[2])["data"]
@@ -494,6 +494,16 @@ class LimitsTest(unittest.TestCase):
             # llama3_json finds no call in this answer, which is text then.
             got = server.post("/v1/chat/completions", {"messages": HELLO, "tools": TOOLS})[1]
             self.assertEqual(got["choices"][0]["message"]["content"], "".join(CALL))
+
+    def test_a_flag_is_turned_off_in_a_file_in_two_ways(self):
+        path = self.scratch.name + "/off.yaml"
+        for line, enabled in [("enable-prefix-caching: false", "False"), ("no-enable-prefix-caching: true", "False"),
+                              ("no_enable_prefix_caching: false", "True")]:
+            with open(path, "w") as file:
+                file.write(line + "\n")
+            with self.subTest(line=line), Server(PROGRAM, self.model, "--config", path) as server:
+                info = next(name for name in server.metrics() if name.startswith("octet:cache_config_info"))
+                self.assertIn(f'enable_prefix_caching="{enabled}"', info)
 
     def test_tls(self):
         key, certificate = self.scratch.name + "/key.pem", self.scratch.name + "/certificate.pem"
