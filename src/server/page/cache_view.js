@@ -45,7 +45,7 @@ const cacheView = {
     const nodes = this.nodes, info = cacheInfo(metrics);
     const usage = metric(metrics, "kv_cache_usage_perc") ?? 0;
     const used = metric(metrics, "kv_cache_used_blocks"), blocks = metric(metrics, "kv_cache_blocks");
-    const running = metric(metrics, "num_requests_running") ?? 0;
+    const active = metric(metrics, "num_requests_running") ?? 0;
     const waiting = metric(metrics, "num_requests_waiting") ?? 0;
     const queries = metric(metrics, "prefix_cache_queries_total") ?? 0;
     const hits = metric(metrics, "prefix_cache_hits_total") ?? 0;
@@ -54,15 +54,15 @@ const cacheView = {
     nodes.path.setAttribute("d", this.history.map((share, index) =>
       `${index ? "L" : "M"}${60 - this.history.length + index},${(33 - 32 * share).toFixed(2)}`).join(""));
     nodes.usage.textContent = percent(usage) + (blocks ? `, ${readableNumber(used)} of ${plural(blocks, "block")}` : "");
-    nodes.requests.textContent = `${running} running, ${waiting} waiting`;
+    nodes.requests.textContent = `${active} running, ${waiting} waiting`;
     nodes.hits.textContent = queries ? `${percent(hits / queries)} of ${plural(queries, "token")}` : "none yet";
     nodes.preempted.textContent = readableNumber(metric(metrics, "num_preemptions_total") ?? 0);
     nodes.size.textContent = info.bytes_per_token ? plural(Number(info.bytes_per_token), "byte") : "unknown";
     nodes.scales.textContent = [info.scale_source, info.scale_strategy].filter(Boolean).join(", ") || "none";
     this.showRates(metrics);
     byId("dtype").textContent = info.cache_dtype ?? "";
-    byId("strip").textContent = `${info.cache_dtype ?? "cache"} · cache ${percent(usage)} · ${running} running, ` +
-      `${waiting} waiting · ${queries ? percent(hits / queries) : "0 %"} prefix hits`;
+    byId("strip").textContent = `${info.cache_dtype ?? "cache"} · ${percent(usage)} used · ${active} running · ` +
+      `${waiting} waiting · ${queries ? percent(hits / queries) : "0 %"} hits`;
   },
 
   showRates(metrics) {
@@ -83,6 +83,8 @@ const cacheView = {
     this.nodes.saturated.classList.toggle("bad", saturated > before.saturated);
   },
 
+  wake() {},  // asks now
+
   // Asks every second while an answer comes, else every three, where somebody looks; never two questions at once.
   async watch() {
     for (;;) {
@@ -96,7 +98,10 @@ const cacheView = {
           byId("strip").textContent = error.message;
         }
       }
-      await new Promise((resolve) => setTimeout(resolve, running ? 1000 : 3000));
+      await new Promise((resolve) => {
+        this.wake = resolve;
+        setTimeout(resolve, running ? 1000 : 3000);
+      });
     }
   },
 };

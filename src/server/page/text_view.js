@@ -9,7 +9,7 @@ function splitFences(source, growing) {
   lines.forEach((line, index) => {
     const last = index === lines.length - 1, start = position;
     position += line.length + 1;
-    if (growing && last && line !== "" && /^ {0,3}(`{0,3}|~{0,3}|`{3,}[^`\s]*|~{3,}\S*)$/.test(line)) return;
+    if (growing && last && /^ {0,3}(`{0,2}$|~{0,2}$|`{3}|~{3})/.test(line)) return;
     const found = /^ {0,3}(`{3,}|~{3,})\s*([^`\s]*)[^`]*$/.exec(line);
     if (fence && found && found[1][0] === fence[0] && found[1].length >= fence.length && !found[2]) {
       fence = "";
