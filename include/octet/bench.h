@@ -25,6 +25,7 @@ struct BenchOptions {
   std::vector<std::string> kv_cache_dtype_skip_layers;
   std::string attention_math = "fp32";  // the same
   std::vector<int> batches = {1};       // sequences that decode together, each with its own cache
+  bool start = false;                   // measure BenchStart too, first of all
   bool mixed_lengths = false;           // batches of sequences from half to one and a half times the depth
   int prefill_tokens = 512;             // timed in chunks of at most 512; 0 = do not measure prefill
   int decode_tokens = 64;               // of each sequence, timed one by one; 0 = do not measure decode
@@ -35,11 +36,17 @@ struct BenchOptions {
   std::string isa;                                 // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
 
-// Tokens a second over the runs; zeros where not measured.
+// Tokens a second, or seconds, over the runs; zeros where not measured.
 struct BenchRate {
   double median = 0;
   double least = 0;
   double most = 0;
+};
+
+// From nothing to the first token of a short prompt, tokenizer and all; in a process that is running already.
+struct BenchStart {
+  BenchRate load_seconds;         // until the LLM is there
+  BenchRate first_token_seconds;  // until the token is
 };
 
 struct BenchRow {
@@ -52,16 +59,22 @@ struct BenchRow {
   BenchRate decode;               // of all sequences of the batch together
   std::int64_t decode_bytes = 0;  // weights and cache that one step, a token a sequence, reads on average
   double decode_bandwidth = 0;    // bytes a second: decode_bytes * decode.median / batch
+  std::int64_t cache_bytes = 0;   // of the whole cache that the rows of this dtype share
+  // The most memory of the process since that cache was made, bytes: weights (also where they are mapped),
+  // cache and all else; 0 where the system does not say.
+  std::int64_t peak_memory_bytes = 0;
 };
 
 struct BenchResult {
   std::string isa;
   int threads = 0;
-  std::int64_t weight_bytes = 0;  // that one decoded token has to read
-  std::string dtype;              // of activations: float32 or bfloat16
-  std::string load_strategy;      // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)
-  double read_bandwidth = 0;      // bytes a second, all threads reading a buffer far larger than the caches
-  std::vector<BenchRow> rows;     // dtype by dtype, depth by depth, batch by batch, as asked
+  std::int64_t weight_bytes = 0;      // that one decoded token has to read
+  std::int64_t checkpoint_bytes = 0;  // of all tensors
+  BenchStart start;                   // where asked for
+  std::string dtype;                  // of activations: float32 or bfloat16
+  std::string load_strategy;   // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)
+  double read_bandwidth = 0;   // bytes a second, all threads reading a buffer far larger than the caches
+  std::vector<BenchRow> rows;  // dtype by dtype, depth by depth, batch by batch, as asked
 };
 
 // Median, least and most of `rates`; zeros where there are none.

@@ -113,6 +113,8 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--prefill", options.prefill_tokens, "Tokens of prompt to time, 0 = none [512]");
   app->add_option("--decode", options.decode_tokens,
                   "Tokens to decode and time, of each sequence; 0 = none [64]");
+  app->add_flag("--start", options.start,
+                "Measure loading and the first token too, in a process that runs already");
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
                   "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");

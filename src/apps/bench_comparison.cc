@@ -88,6 +88,7 @@ Comparison compare(const BenchOptions& options, const LlamaCpp& peers,
         return goes_on();
       });
       if (!goes_on()) return comparison;
+      once.start = false;
       bandwidths.push_back(result.read_bandwidth);
       add_round(depth, result);
       for (std::size_t p = 0; p < depth.peers.size(); ++p) {

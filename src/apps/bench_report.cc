@@ -36,10 +36,24 @@ void write_bench_summary(std::ostream& out, const BenchOptions& options, const B
       << (options.attention_math == "fp32" ? "" : ", attention math " + options.attention_math)
       << "; prefill of " << options.prefill_tokens << " and decode of " << options.decode_tokens
       << " tokens, median (range) of " << options.runs << " runs\n"
-      << line(
-             "memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n\n",
-             result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
-             result.load_strategy == "eager" ? "copied" : "mapped");
+      << line("memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n",
+              result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
+              result.load_strategy == "eager" ? "copied" : "mapped");
+  if (result.start.load_seconds.median > 0)
+    out << line("loaded after %.3f s (%.3f-%.3f), first token after %.3f s (%.3f-%.3f)\n",
+                result.start.load_seconds.median, result.start.load_seconds.least,
+                result.start.load_seconds.most, result.start.first_token_seconds.median,
+                result.start.first_token_seconds.least, result.start.first_token_seconds.most);
+  out << "\n";
+}
+
+// "(peak memory 372.0 MB: 269.0 of weights, 87.2 of cache and 4.4% of both)", below the last row of a cache.
+std::string memory_text(const BenchResult& result, const BenchRow& row) {
+  if (row.peak_memory_bytes == 0) return "";
+  const double weights = static_cast<double>(result.checkpoint_bytes);
+  const double cache = static_cast<double>(row.cache_bytes), peak = static_cast<double>(row.peak_memory_bytes);
+  return line("(peak memory %.1f MB: %.1f of weights, %.1f of cache and %.1f%% of both)\n", peak / 1e6,
+              weights / 1e6, cache / 1e6, 100 * (peak / (weights + cache) - 1));
 }
 
 Json rate_json(const BenchRate& rate) {
@@ -58,7 +72,9 @@ Json rows_json(const BenchResult& result) {
                     {"prefill_tokens_per_second", rate_json(row.prefill)},
                     {"decode_tokens_per_second", rate_json(row.decode)},
                     {"decode_bytes", row.decode_bytes},
-                    {"decode_bytes_per_second", row.decode_bandwidth}});
+                    {"decode_bytes_per_second", row.decode_bandwidth},
+                    {"cache_bytes", row.cache_bytes},
+                    {"peak_memory_bytes", row.peak_memory_bytes > 0 ? Json(row.peak_memory_bytes) : Json()}});
   return rows;
 }
 
@@ -73,6 +89,9 @@ Json result_json(const BenchOptions& options, const BenchResult& result) {
           {"decode_tokens", options.decode_tokens},
           {"mixed_lengths", options.mixed_lengths},
           {"runs", options.runs},
+          {"load_seconds", rate_json(result.start.load_seconds)},
+          {"first_token_seconds", rate_json(result.start.first_token_seconds)},
+          {"checkpoint_bytes", result.checkpoint_bytes},
           {"weight_bytes", result.weight_bytes},
           {"read_bytes_per_second", result.read_bandwidth},
           {"rows", rows_json(result)}};
@@ -145,7 +164,10 @@ void write_bench_row(std::ostream& out, const BenchOptions& options, const Bench
   if (row.decode_bandwidth > 0)
     out << line("%.1f (%.0f%%)", row.decode_bandwidth / 1e9,
                 100 * row.decode_bandwidth / result.read_bandwidth);
-  out << std::endl;
+  out << "\n";
+  if (row.depth == options.depths.back() && row.batch == options.batches.back())
+    out << memory_text(result, row);
+  out << std::flush;
 }
 
 void write_comparison_header(std::ostream& out, const BenchOptions& options, const BenchResult& result) {

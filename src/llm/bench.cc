@@ -10,8 +10,10 @@
 #include "kv/kv_cache.h"
 #include "llm/attention_math_choice.h"
 #include "llm/bench_sequences.h"
+#include "llm/bench_start.h"
 #include "llm/cache_choice.h"
 #include "llm/engine_setup.h"
+#include "llm/process_memory.h"
 #include "model/kv_scale_loading.h"
 
 namespace octet {
@@ -137,6 +139,8 @@ BenchRate summarize_rates(std::vector<double> rates) {
 
 BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_row) {
   check_options(options);
+  BenchResult result;
+  if (options.start) result.start = llm::measure_start(options);
   llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens,
                                             options.safetensors_load_strategy);
   const model::ModelConfig& config = loaded.model->config();
@@ -159,16 +163,18 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
         options.attention_math, llm::cache_layout(config, choice, options.block_size), choice));
   }
 
-  BenchResult result;
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
   result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings);
+  for (const files::TensorView& tensor : loaded.checkpoint->tensors())
+    result.checkpoint_bytes += static_cast<std::int64_t>(tensor.data.size());
   result.dtype = dtype_name(dtype);
   result.load_strategy = loaded.copied ? "eager" : "lazy";
   result.read_bandwidth = measure_read_bandwidth(result.threads);
   if (on_row && !on_row(result)) return result;
   for (std::size_t i = 0; i < choices.size(); ++i) {
     const kv::KvLayout layout = llm::cache_layout(config, choices[i], options.block_size);
+    const bool knows_peak = llm::reset_peak_memory();
     kv::KvCache cache(layout, num_blocks(layout, most_sequences, most_tokens), choices[i].scales);
     llm::BenchSequences sequences(loaded, cache, most_sequences, most_tokens);
     for (const int depth : options.depths) {
@@ -177,6 +183,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
         BenchRow row = measure(sequences, {layout, depth, options.batches[b], times_prefill}, options,
                                result.weight_bytes);
         row.kv_cache_dtype = options.kv_cache_dtypes[i];
+        row.cache_bytes = cache.total_bytes();
+        row.peak_memory_bytes = knows_peak ? llm::peak_memory_bytes() : 0;
         result.rows.push_back(std::move(row));
         if (on_row && !on_row(result)) return result;
       }

@@ -671,8 +671,11 @@ class InspectAndBenchTest(ProgramTest):
         batched = json.loads(octet(*flags, "--batch", "1,4", "--mixed-lengths", "--json").stdout)
         self.assertEqual([(r["depth"], r["batch"], r["prefill_tokens_per_second"] is None) for r in batched["rows"][:4]],
                          [(0, 1, False), (0, 4, True), (30, 1, False), (30, 4, True)])
-        text = octet(*flags).stdout.decode()
+        self.assertIsNone(result["first_token_seconds"])
+        text = octet(*flags, "--start").stdout.decode()
         self.assertIn("GB/s", text)
+        self.assertRegex(text, r"loaded after 0\.\d+ s \(.*\), first token after \d")
+        self.assertRegex(text, r"\(peak memory \d+\.\d MB: .* of weights, .* of cache and ")
         self.assertEqual(sum(line.startswith(("auto ", "fp8_e5m2 ")) for line in text.splitlines()), 4)
 
     # Writes what llama-bench or llama-batched-bench does, and each call's arguments into a file.

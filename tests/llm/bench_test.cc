@@ -84,6 +84,25 @@ TEST(Bench, BatchesDecodeTogether) {
   }
 }
 
+TEST(Bench, TellsHowLongAStartTakesAndThePeakOfMemory) {
+  BenchModel bench;
+  bench.options.depths = {0};
+  bench.options.kv_cache_dtypes = {"fp8"};
+  EXPECT_EQ(run_benchmark(bench.options).start.load_seconds.most, 0);
+  bench.options.start = true;
+  const BenchResult result = run_benchmark(bench.options);
+  const BenchStart& start = result.start;
+  EXPECT_GT(start.load_seconds.least, 0);
+  EXPECT_LT(start.load_seconds.least, start.first_token_seconds.least);
+  EXPECT_LT(start.first_token_seconds.most, 60);
+  EXPECT_GT(result.checkpoint_bytes, result.weight_bytes);  // here the embedding is not the output matrix
+  const BenchRow& row = result.rows.at(0);
+  EXPECT_EQ(row.cache_bytes, 2 * 16 * row.bytes_per_token);  // two blocks for 20 tokens
+  if (row.peak_memory_bytes != 0) {                          // 0 where the system does not say
+    EXPECT_GT(row.peak_memory_bytes, result.checkpoint_bytes + row.cache_bytes);
+  }
+}
+
 TEST(Bench, RefusesACacheThatTheMachineHasNoRoomFor) {
   BenchModel bench;
   bench.options.model = tests::write_tiny_llm(bench.folder.path(), {.max_position_embeddings = 1 << 25});
