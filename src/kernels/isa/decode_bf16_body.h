@@ -377,48 +377,54 @@ const PairFunctions& pair_functions(Dtype dtype) {
   }
 }
 
-// What a chunk's softmax reads and writes beside each head's rows.
+// What the softmax of a chunk needs beside each head's rows.
 struct ChunkSoftmax {
   __mmask16 inside[kChunk / 16];  // the positions that count
   float scale;                    // of scores, log2(e) included
-  const float* k_scales;          // of the chunk's slots, or null
-  const float* v_scales;
+  const SlotScales* scales;       // of the chunk's slots, where there are any
 };
 
-// Turns one head's scores of a chunk into weights 2^(score - peak), 0 where no position counts, and brings the
-// head's running sums to the new peak. The weights are multiplied by the slots' value scales once they are
-// summed.
-OCTET_INLINE void soften_pairs(const ChunkSoftmax& chunk, const float* scores, std::uint16_t* high,
-                               std::uint16_t* low, float* out, int head_dim, float& peak, float& sum) {
-  constexpr int vecs = kChunk / 16;
-  const float infinity = __builtin_inff();
-  VecF16 score[vecs];
-  VecF16 largest = VecF16::broadcast(-infinity);
-  for (int i = 0; i < vecs; ++i) {
-    score[i] = VecF16::load(scores + 16 * i) * VecF16::broadcast(chunk.scale);
-    if (chunk.k_scales != nullptr) score[i] = score[i] * VecF16::load(chunk.k_scales + 16 * i);
-    score[i].v = _mm512_mask_blend_ps(chunk.inside[i], _mm512_set1_ps(-infinity), score[i].v);
-    largest = max(score[i], largest);
+// Multiplies one head's scores of a chunk by their scales; -inf where no position counts. Returns the largest.
+template <bool Scales>
+OCTET_INLINE float scale_scores(const ChunkSoftmax& chunk, float* scores) {
+  const VecF16 minus_infinity = VecF16::broadcast(-__builtin_inff());
+  VecF16 largest = minus_infinity;
+  for (int i = 0; i < kChunk / 16; ++i) {
+    VecF16 score = VecF16::load(scores + 16 * i) * VecF16::broadcast(chunk.scale);
+    if constexpr (Scales) score = score * VecF16::load(chunk.scales->k + 16 * i);
+    score.v = _mm512_mask_blend_ps(chunk.inside[i], minus_infinity.v, score.v);
+    score.store(scores + 16 * i);
+    largest = max(score, largest);
   }
-  const float chunk_peak = largest.reduce_max();
-  if (chunk_peak > peak) {
-    // Of the least peak, -inf, 0.
-    const float factor = exp2_of_negative(VecF16::broadcast(peak - chunk_peak)).first_lane();
-    scale_row<VecF16>(out, factor, head_dim);
-    sum *= factor;
-    peak = chunk_peak;
-  }
+  return largest.reduce_max();
+}
+
+// Brings one head's running sums to a new peak.
+OCTET_INLINE void raise_peak(float chunk_peak, float* out, int head_dim, float& peak, float& sum) {
+  // Of the least peak, -inf, 0.
+  const float factor = exp2_of_negative(VecF16::broadcast(peak - chunk_peak)).first_lane();
+  scale_row<VecF16>(out, factor, head_dim);
+  sum *= factor;
+  peak = chunk_peak;
+}
+
+// Turns scaled scores into weights 2^(score - peak), multiplied by the slots' value scales once they are
+// summed. Returns the sum.
+template <bool Scales>
+OCTET_INLINE float weigh(const ChunkSoftmax& chunk, const float* scores, float peak, std::uint16_t* high,
+                         std::uint16_t* low) {
   // Where every score is -inf or NaN so far, subtracting it would turn the former into the latter.
-  const VecF16 subtrahend = VecF16::broadcast(peak == -infinity ? 0.0f : peak);
+  const VecF16 subtrahend = VecF16::broadcast(peak == -__builtin_inff() ? 0.0f : peak);
   VecF16 total = VecF16::zero();
-  for (int i = 0; i < vecs; ++i) {
-    VecF16 weight = exp2_of_negative(score[i] - subtrahend);
+  for (int i = 0; i < kChunk / 16; ++i) {
+    VecF16 weight = exp2_of_negative(VecF16::load(scores + 16 * i) - subtrahend);
     total = total + weight;
-    if (chunk.v_scales != nullptr)
-      weight.v = _mm512_maskz_mul_ps(chunk.inside[i], weight.v, VecF16::load(chunk.v_scales + 16 * i).v);
+    // Outside, the scale may be anything.
+    if constexpr (Scales)
+      weight.v = _mm512_maskz_mul_ps(chunk.inside[i], weight.v, VecF16::load(chunk.scales->v + 16 * i).v);
     split16(weight.v, high + 16 * i, low + 16 * i);
   }
-  sum += total.reduce_add();
+  return total.reduce_add();
 }
 
 // Everything that one call keeps on the stack.
@@ -431,27 +437,39 @@ struct PairScratch {
   SlotScales scales;
 };
 
+template <bool Scales>
+void soften_heads(const DecodeAttentionArgs& args, const ChunkSoftmax& chunk, PairScratch& scratch) {
+  const int head_dim = args.kv->head_dim;
+  float peaks[kMaxGroup];
+  for (int g = 0; g < args.group; ++g) peaks[g] = scale_scores<Scales>(chunk, scratch.scores + g * kChunk);
+  for (int g = 0; g < args.group; ++g)
+    if (peaks[g] > args.max[g])
+      raise_peak(peaks[g], args.out + g * head_dim, head_dim, args.max[g], args.sum[g]);
+  for (int g = 0; g < args.group; ++g)
+    args.sum[g] += weigh<Scales>(chunk, scratch.scores + g * kChunk, args.max[g],
+                                 scratch.weight_high + g * kChunk, scratch.weight_low + g * kChunk);
+}
+
 template <int Tile>
 void soften_group(const DecodeAttentionArgs& args, const Chunk& chunk, float scale, PairScratch& scratch) {
   using V = std::conditional_t<Tile == 16, VecF16, VecF8>;
-  const KvView& kv = *args.kv;
-  ChunkSoftmax softmax{.inside = {}, .scale = scale, .k_scales = nullptr, .v_scales = nullptr};
+  ChunkSoftmax softmax{.inside = {}, .scale = scale, .scales = &scratch.scales};
   for (int i = 0; i < kChunk / 16; ++i)
     softmax.inside[i] =
         static_cast<__mmask16>(VecF16::first(chunk.end - 16 * i) & ~VecF16::first(chunk.begin - 16 * i));
-  if (is_per_token_head(kv.k_dtype)) {
-    load_scales<V>(chunk, &CacheTile::k_scale, scratch.scales.k);
-    softmax.k_scales = scratch.scales.k;
-  }
-  if (is_per_token_head(kv.v_dtype)) {
-    load_scales<V>(chunk, &CacheTile::v_scale, scratch.scales.v);
-    softmax.v_scales = scratch.scales.v;
-  }
-  for (int g = 0; g < args.group; ++g)
-    soften_pairs(softmax, scratch.scores + g * kChunk, scratch.weight_high + g * kChunk,
-                 scratch.weight_low + g * kChunk, args.out + g * kv.head_dim, kv.head_dim, args.max[g],
-                 args.sum[g]);
+  const bool of_keys = is_per_token_head(args.kv->k_dtype), of_values = is_per_token_head(args.kv->v_dtype);
+  if (!of_keys && !of_values) return soften_heads<false>(args, softmax, scratch);
+  // Of the one that has none, the scales are ones (decode_tiles_in_pairs).
+  if (of_keys) load_scales<V>(chunk, &CacheTile::k_scale, scratch.scales.k);
+  if (of_values) load_scales<V>(chunk, &CacheTile::v_scale, scratch.scales.v);
+  soften_heads<true>(args, softmax, scratch);
 }
+
+// Query heads that one pass over a chunk takes.
+struct HeadTile {
+  int first;
+  int count;
+};
 
 template <int Tile>
 void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
@@ -460,33 +478,39 @@ void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
   const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * log2_e;
   const PairFunctions& keys = pair_functions<Tile>(kv.k_dtype);
   const PairFunctions& values = pair_functions<Tile>(kv.v_dtype);
-  const int head_tiles = (args.group + kPairHeads - 1) / kPairHeads;
+  HeadTile tiles[kMaxGroup / kPairHeads + 1];
+  const int num_tiles = (args.group + kPairHeads - 1) / kPairHeads;
+  for (int i = 0; i < num_tiles; ++i) {
+    const int first = args.group * i / num_tiles;
+    tiles[i] = {first, args.group * (i + 1) / num_tiles - first};
+  }
   PairScratch scratch;
+  ChunkStream stream(args);  // asks for the first chunk, which is on its way meanwhile
   for (int i = 0; i < args.group * kv.head_dim; i += 16) {
     split16(_mm512_loadu_ps(args.q + i), scratch.q_high + i, scratch.q_low + i);
     VecF16::zero().store(args.out + i);
   }
   for (int i = 0; i < args.group * kChunk; i += 16) VecF16::zero().store(scratch.scores + i);
+  for (int i = 0; i < kChunk; i += 16) {
+    VecF16::broadcast(1.0f).store(scratch.scales.k + i);
+    VecF16::broadcast(1.0f).store(scratch.scales.v + i);
+  }
   for (int g = 0; g < args.group; ++g) {
     args.max[g] = -__builtin_inff();
     args.sum[g] = 0.0f;
   }
-  for (ChunkStream stream(args); stream.advance();) {
+  while (stream.advance()) {
     const Chunk& chunk = stream.chunk();
-    for (int i = 0; i < head_tiles; ++i) {
-      const int first = args.group * i / head_tiles;
-      const int heads = args.group * (i + 1) / head_tiles - first;
-      const int at = first * kv.head_dim;
-      keys.score[heads - 1](chunk, {scratch.q_high + at, scratch.q_low + at}, kv.head_dim,
-                            scratch.scores + first * kChunk);
+    for (int i = 0; i < num_tiles; ++i) {
+      const int at = tiles[i].first * kv.head_dim;
+      keys.score[tiles[i].count - 1](chunk, {scratch.q_high + at, scratch.q_low + at}, kv.head_dim,
+                                     scratch.scores + tiles[i].first * kChunk);
     }
     soften_group<Tile>(args, chunk, scale, scratch);
-    for (int i = 0; i < head_tiles; ++i) {
-      const int first = args.group * i / head_tiles;
-      const int heads = args.group * (i + 1) / head_tiles - first;
-      const int at = first * kChunk;
-      values.value[heads - 1](chunk, {scratch.weight_high + at, scratch.weight_low + at}, kv.head_dim,
-                              args.out + first * kv.head_dim);
+    for (int i = 0; i < num_tiles; ++i) {
+      const int at = tiles[i].first * kChunk;
+      values.value[tiles[i].count - 1](chunk, {scratch.weight_high + at, scratch.weight_low + at}, kv.head_dim,
+                                       args.out + tiles[i].first * kv.head_dim);
     }
   }
   for (int g = 0; g < args.group; ++g) {

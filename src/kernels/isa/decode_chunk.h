@@ -35,11 +35,20 @@ struct Chunk {
 class ChunkStream {
  public:
   explicit ChunkStream(const DecodeAttentionArgs& args)
-      : args_(args),
+      : block_table_(args.block_table),
+        begin_(args.begin),
+        end_(args.end),
+        tile_(args.kv->k_tile),
+        tiles_a_block_(args.kv->block_size / args.kv->k_tile),
         position_(args.begin - args.begin % args.kv->k_tile),
         block_(position_ / args.kv->block_size),
-        slot_(position_ % args.kv->block_size) {
+        tile_in_block_(position_ % args.kv->block_size / args.kv->k_tile),
+        k_(k_head(*args.kv, 0, args.kv_head), args.kv->k_dtype, *args.kv),
+        v_(v_head(*args.kv, 0, args.kv_head), args.kv->v_dtype, *args.kv) {
     fill(chunks_[0]);
+    // Nothing has asked for the first chunk yet: all of it at once.
+    for (int t = 0; t < chunks_[0].num_tiles; ++t) k_.ask_for(chunks_[0].tiles[t].k);
+    for (int t = 0; t < chunks_[0].num_tiles; ++t) v_.ask_for(chunks_[0].tiles[t].v);
   }
   ChunkStream(const ChunkStream&) = delete;
   ChunkStream& operator=(const ChunkStream&) = delete;
@@ -48,7 +57,7 @@ class ChunkStream {
   bool advance() {
     if (!more_) return false;
     current_ = next_;
-    more_ = position_ < args_.end;
+    more_ = position_ < end_;
     if (more_) {
       next_ ^= 1;
       fill(chunks_[next_]);
@@ -59,23 +68,44 @@ class ChunkStream {
   const Chunk& chunk() const { return chunks_[current_]; }
 
  private:
+  // Where one head's tiles lie in the pool, of keys or of values.
+  struct Strides {
+    const std::byte* head;     // in block 0
+    std::int64_t block;        // bytes from one block to the next
+    std::int64_t tile;         // bytes of a tile's numbers
+    std::int64_t scales;       // from the head's part of a block to its scales
+    std::int64_t tile_scales;  // bytes of a tile's scales
+    Strides(std::byte* first, KvDtype dtype, const KvView& kv)
+        : head(first),
+          block(kv.num_kv_heads * head_block_bytes(dtype, kv.block_size, kv.head_dim)),
+          tile(head_numbers_bytes(dtype, kv.k_tile, kv.head_dim)),
+          scales(head_numbers_bytes(dtype, kv.block_size, kv.head_dim)),
+          tile_scales(kv.k_tile * static_cast<std::int64_t>(vector_scale_bytes(dtype))) {}
+    void ask_for(const std::byte* numbers) const {
+      for (std::int64_t i = 0; i < tile; i += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(numbers + i), _MM_HINT_T1);
+    }
+  };
+
   void fill(Chunk& chunk) {
-    const KvView& kv = *args_.kv;
-    const std::int64_t k_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.k_dtype));
-    const std::int64_t v_row = kv.head_dim * static_cast<std::int64_t>(dtype_bytes(kv.v_dtype));
-    chunk.tile = kv.k_tile;
-    chunk.begin = args_.begin > position_ ? args_.begin - position_ : 0;
-    chunk.end = args_.end - position_ < kChunk ? args_.end - position_ : kChunk;
+    chunk.tile = tile_;
+    chunk.begin = begin_ > position_ ? begin_ - position_ : 0;
+    chunk.end = end_ - position_ < kChunk ? end_ - position_ : kChunk;
     int tiles = 0;
-    for (int first = 0; first < chunk.end; first += kv.k_tile) {
-      std::byte* k = k_head(kv, args_.block_table[block_], args_.kv_head);
-      std::byte* v = v_head(kv, args_.block_table[block_], args_.kv_head);
-      chunk.tiles[tiles] = {k + slot_ * k_row, v + slot_ * v_row, slot_scale(k, kv.k_dtype, kv, slot_),
-                            slot_scale(v, kv.v_dtype, kv, slot_)};
-      ask_for(chunk.tiles[tiles++]);
-      slot_ += kv.k_tile;
-      if (slot_ == kv.block_size) {
-        slot_ = 0;
+    for (int first = 0; first < chunk.end; first += tile_) {
+      const std::int64_t block = block_table_[block_];
+      const std::byte* k = k_.head + block * k_.block;
+      const std::byte* v = v_.head + block * v_.block;
+      const CacheTile tile{k + tile_in_block_ * k_.tile, v + tile_in_block_ * v_.tile,
+                           k + k_.scales + tile_in_block_ * k_.tile_scales,
+                           v + v_.scales + tile_in_block_ * v_.tile_scales};
+      // The first bytes of each tile are asked for a chunk before the rest, so that where they lie is in the
+      // TLB.
+      _mm_prefetch(reinterpret_cast<const char*>(tile.k), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(tile.v), _MM_HINT_T1);
+      chunk.tiles[tiles++] = tile;
+      if (++tile_in_block_ == tiles_a_block_) {
+        tile_in_block_ = 0;
         ++block_;
       }
     }
@@ -83,16 +113,14 @@ class ChunkStream {
     for (; tiles < kChunk / 8; ++tiles) chunk.tiles[tiles] = chunk.tiles[chunk.num_tiles - 1];
     position_ += kChunk;
   }
-  // The first bytes of each tile are asked for a chunk before the rest, so that where they lie is in the TLB.
-  static void ask_for(const CacheTile& tile) {
-    _mm_prefetch(reinterpret_cast<const char*>(tile.k), _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(tile.v), _MM_HINT_T1);
-  }
 
-  const DecodeAttentionArgs& args_;
+  const std::int32_t* block_table_;
+  int begin_, end_;
+  int tile_, tiles_a_block_;
   int position_;  // of the next tile; a multiple of the tile
   int block_;     // its index in the block table
-  int slot_;      // its first slot in that block
+  int tile_in_block_;
+  Strides k_, v_;
   int current_ = 0, next_ = 0;
   bool more_ = true;
   Chunk chunks_[2];
