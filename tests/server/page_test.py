@@ -138,7 +138,9 @@ class PageTest(unittest.TestCase):
         self.send("Hello")
         self.assertIn("The server refused the request: temperature", self.last(".problem"))
         self.assertEqual(self.browser.value("settings.field('temperature').getAttribute('aria-invalid')"), "true")
+        self.assertIn("temperature", self.browser.value("document.querySelector('#fault-temperature').textContent"))
         self.set("temperature", "0")
+        self.assertIsNone(self.browser.value("document.querySelector('#fault-temperature')"))
         self.assertIsNone(self.browser.value("settings.field('temperature').getAttribute('aria-invalid')"))
         self.send("Hello again")  # the failed question is left out
         self.assertEqual(self.browser.value("messages().map(({content}) => content)[0]"), "Hello again")

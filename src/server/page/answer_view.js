@@ -72,6 +72,7 @@ class AnswerView {
   end() {
     this.draw(false);
     this.text.classList.remove("writing", "waiting");
+    this.text.hidden = this.problem !== null && this.source === "";
     if (this.problem) this.text.after(this.problemBox());
     else if (this.source === "" && this.finish !== "stopped") this.text.append(make("p", {className: "soft"}, "(an empty answer)"));
   }

@@ -61,7 +61,7 @@ const cacheView = {
     nodes.scales.textContent = [info.scale_source, info.scale_strategy].filter(Boolean).join(", ") || "none";
     this.showRates(metrics);
     byId("dtype").textContent = info.cache_dtype ?? "";
-    byId("strip").textContent = `${info.cache_dtype ?? "cache"} · ${percent(usage)} used · ${active} running · ` +
+    byId("strip").textContent = `${info.cache_dtype ?? "cache"} · ${percent(usage)} · ${active} running, ` +
       `${waiting} waiting · ${queries ? percent(hits / queries) : "0 %"} hits`;
   },
 

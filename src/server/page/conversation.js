@@ -70,6 +70,7 @@ async function answer() {
   const nothing = views[0].problem || (views[0].finish === "stopped" && views[0].source === "");
   turn.content = nothing ? null : views[0].source;
   actions.classList.remove("idle");
+  actions.firstChild.hidden = views.every((view) => view.source === "");
   actions.querySelector(".again").textContent = views.some((view) => view.problem) ? "Try again" : "Regenerate";
   setRunning(null);
   const problem = views.find((view) => view.problem)?.problem;
