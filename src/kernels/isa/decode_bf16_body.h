@@ -3,13 +3,14 @@
 // The steps are those of decode_body.h. What differs is the arithmetic: queries and softmax weights are split
 // into two bfloat16, high + low, good to 2^-17 of each, and a product is two multiply-adds of the
 // thirty-two that one instruction does. So multiplying costs what it costs in float32, and what is saved is
-// the conversion: of 64 codes at a time, by table, with five shuffles or four (bf16_codes.h), where float32
-// took twenty instructions. Products and sums are float32; vdpbf16ps takes subnormal floats for zero, which no
-// stored code becomes, and which are 2^-126 and less beside softmax weights of up to 1.
+// the conversion: of 64 codes at a time, by table, with five shuffles (bf16_codes.h), where float32 took twenty
+// instructions. Products and sums are float32. vdpbf16ps takes subnormal numbers for zero: of a bfloat16 cache
+// those below 2^-126, of the eight-bit codes none.
 //
 // Pairs. vdpbf16ps adds the products of two neighbours to one lane. For scores the neighbours are two dims of
-// one slot, so each lane is a slot. For values they are two slots of one dim, so each lane is a dim; unpacking
-// bytes leaves the dims in another order, in which the sums stay until the end (restore_order).
+// one slot, and two lanes side by side have four of its dims (KeyOrder); they are added at the end of a tile.
+// For values they are two slots of one dim, so each lane is a dim; unpacking bytes leaves the dims in another
+// order, in which the sums stay until the end (restore_order).
 #pragma once
 
 #include "kernels/isa/bf16_codes.h"
