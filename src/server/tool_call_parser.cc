@@ -74,34 +74,36 @@ bool ToolCallParser::take_call(std::string_view json, Found& found) {
   return true;
 }
 
+// Text in front of a call, or of where one may begin. Blanks at its end are held back: they are no text where a
+// call follows, and nor are those between two calls.
+void ToolCallParser::take_text(std::size_t size, bool call_follows, bool ended, Found& found) {
+  const std::string_view text = std::string_view(pending_).substr(0, size);
+  const std::size_t last = text.find_last_not_of(kBlank);
+  const std::size_t solid = last == text.npos ? 0 : last + 1;
+  if (ended && !call_follows && !(found_calls_ && solid == 0))
+    found.content += text;
+  else
+    found.content += text.substr(0, solid);
+  if (call_follows) blanks_ = text.substr(solid);
+  pending_.erase(0, ended || call_follows ? size : solid);
+}
+
 void ToolCallParser::take_hermes(Found& found, bool ended) {
   while (true) {
     if (!inside_) {
       const std::size_t open = pending_.find(kOpen);
-      const std::size_t certain = open != pending_.npos ? open
-                                  : ended               ? pending_.size()
-                                                        : pending_.size() - overlap(pending_, kOpen);
-      // Line breaks between two calls are no text; whether a call follows is seen later.
-      std::size_t given = certain;
-      if (open != pending_.npos || !ended)
-        while (given > 0 && kBlank.find(pending_[given - 1]) != kBlank.npos) --given;
-      if (found_calls_ && trimmed(std::string_view(pending_).substr(0, given)).empty()) {
-        given = open != pending_.npos || ended ? certain : 0;
-      } else {
-        found.content += pending_.substr(0, given);
-        if (open != pending_.npos) given = certain;
-      }
-      pending_.erase(0, given);
-      if (open == std::string::npos) return;
+      inside_ = open != pending_.npos;
+      const std::size_t unfinished_tag = ended ? 0 : overlap(pending_, kOpen);
+      take_text(inside_ ? open : pending_.size() - unfinished_tag, inside_, ended, found);
+      if (!inside_) return;
       pending_.erase(0, kOpen.size());
-      inside_ = true;
     }
     const std::size_t close = pending_.find(kClose);
     if (close == pending_.npos && !ended) return;
     const std::string inner = pending_.substr(0, close);
     const bool closed = close != pending_.npos;
     if (!take_call(trimmed(inner), found))
-      found.content += std::string(kOpen) + inner + (closed ? std::string(kClose) : "");
+      found.content += blanks_ + std::string(kOpen) + inner + (closed ? std::string(kClose) : "");
     pending_.erase(0, closed ? close + kClose.size() : pending_.size());
     inside_ = false;
     if (!closed) return;

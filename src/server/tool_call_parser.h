@@ -45,12 +45,14 @@ class ToolCallParser {
   bool found_calls() const { return found_calls_; }
 
  private:
+  void take_text(std::size_t size, bool call_follows, bool ended, Found& found);
   void take_hermes(Found& found, bool ended);
   void take_llama(Found& found, bool ended);
   bool take_call(std::string_view json, Found& found);
 
   ToolCallFormat format_;
   std::string pending_;  // not given out yet
+  std::string blanks_;   // hermes: in front of the call that pending_ may be
   bool inside_ = false;  // hermes: pending_ begins behind <tool_call>; llama: it begins a call
   bool plain_ = false;   // llama: the answer is text
   bool found_calls_ = false;

@@ -46,7 +46,7 @@ class ServerTest(unittest.TestCase):
     def flags():
         return []
 
-    def wait_for(self, condition, seconds=10):
+    def wait_for(self, condition, seconds=60):  # sanitizers are slow
         end = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), end, "this did not come to pass")

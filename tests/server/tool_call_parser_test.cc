@@ -38,6 +38,7 @@ TEST(ToolCallParser, Hermes) {
   expect(call + "\nDone.", "\nDone." + found);
   expect("<tool_call>{\"name\": \"g\"}", "|g({})");  // the end token in place of the closing tag
   expect("<tool_call>{\"name\": \"g\", \"argu", "<tool_call>{\"name\": \"g\", \"argu");
+  expect(" a \n<tool_call>nonsense</tool_call> \n", " a \n<tool_call>nonsense</tool_call> \n");
   expect("<tool_call>nonsense</tool_call>", "<tool_call>nonsense</tool_call>");
   expect("<tool_call>{\"name\": 5}</tool_call>!", "<tool_call>{\"name\": 5}</tool_call>!");
   expect("<tool_call>{\"name\": \"g\", \"arguments\": \"x\"}</tool_call>",
