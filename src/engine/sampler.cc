@@ -112,7 +112,8 @@ std::int32_t Sampler::sample(std::span<float> logits, std::span<const std::int32
 
 void Sampler::penalise(std::span<float> logits, std::span<const std::int32_t> prompt,
                        std::span<const std::int32_t> output, SamplerScratch& scratch) const {
-  const auto repetition = static_cast<float>(sampling_.repetition_penalty);
+  // Beyond these a logit would be infinite or no number; its place among the others is the same.
+  const auto repetition = static_cast<float>(std::clamp(sampling_.repetition_penalty, 1e-30, 1e30));
   const auto frequency = static_cast<float>(sampling_.frequency_penalty);
   const auto presence = static_cast<float>(sampling_.presence_penalty);
   if (repetition == 1.0f && frequency == 0.0f && presence == 0.0f) return;

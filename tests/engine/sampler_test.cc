@@ -197,6 +197,9 @@ TEST(Sampler, PenaltiesFollowTheirDefinitions) {
   EXPECT_EQ(greedy({.frequency_penalty = 0.5}, {0.9f, 2.0f, -1, 0.95f}, context), 1);  // 2 - 2 * 0.5
   EXPECT_EQ(greedy({.frequency_penalty = 0.6}, {0.7f, 2.0f, -1, 0.9f}, context), 3);   // 2 - 2 * 0.6
   EXPECT_EQ(greedy({.presence_penalty = -2.0}, logits, context), 1);                   // encouragement
+  // 2 / 1e-60 is no float, and 0 * 1e60 no number.
+  EXPECT_EQ(greedy({.repetition_penalty = 1e-60}, {2.0f, 2.5f, -1, 1}, context), 1);
+  EXPECT_EQ(greedy({.repetition_penalty = 1e60}, {0.0f, 2.5f, -1, -1}, context), 1);
   for (const Sampling& sampling :
        {Sampling{.repetition_penalty = 1.7}, Sampling{.repetition_penalty = 0.6},
         Sampling{.presence_penalty = 0.8}, Sampling{.frequency_penalty = 0.4},
