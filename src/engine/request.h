@@ -38,6 +38,10 @@ struct Request {
   int n = 1;  // answers to the prompt, each a sequence: a seed of the second is one higher, and so on
 };
 
+// Tokens of one step of a prompt that wants its logits: rows of them are as wide as the vocabulary, so it goes
+// in small chunks.
+inline constexpr int kMostPromptLogits = 64;
+
 enum class FinishReason { none, stop, length, error };
 
 struct TokenLogprob {

@@ -10,9 +10,6 @@ namespace octet::engine {
 
 namespace {
 
-// Rows of logits are as wide as the vocabulary, so a prompt that wants all of them goes in small chunks.
-constexpr int kMostPromptLogits = 64;
-
 int most_tokens(const Sequence& sequence) {
   return sequence.needs_prompt_logits() ? std::min(sequence.remaining(), kMostPromptLogits)
                                         : sequence.remaining();

@@ -12,6 +12,8 @@ namespace octet::llm {
 
 namespace {
 
+constexpr std::string_view kNoDocuments = ",\"documents\":null";
+
 // A JSON string literal of valid UTF-8.
 std::string quote(std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
@@ -60,18 +62,34 @@ void check_messages(const std::string& messages_json) {
     require(elements[i].is_object(), "messages[" + std::to_string(i) + "]", "an object");
 }
 
-// The members of `kwargs_json`, to stand in an object behind those of `known`.
-std::string further_variables(const std::string& kwargs_json, const std::string& known) {
+// Adds the members of `kwargs_json` to the object `known`. Only documents, which nothing else sets, may be
+// there already.
+void add_variables(std::string& known, const std::string& kwargs_json) {
   constexpr const char* kField = "chat_template_kwargs";
   const files::JsonValue kwargs = parse(kwargs_json, kField);
   require(kwargs.is_object(), kField, "an object");
   const std::vector<std::string> names = kwargs.keys();
-  const std::vector<std::string> taken = files::JsonValue::parse(known, "variables").keys();
+  std::vector<std::string> taken = files::JsonValue::parse(known, "variables").keys();
+  std::erase(taken, "documents");
   for (const std::string& name : names)
     if (std::find(taken.begin(), taken.end(), name) != taken.end())
       throw Error(ErrorCode::invalid_argument, "the template has a variable '" + name + "' already", kField);
+  if (names.empty()) return;
   const std::string object = kwargs.dump();
-  return names.empty() ? std::string() : "," + object.substr(1, object.size() - 2);
+  if (std::find(names.begin(), names.end(), "documents") != names.end())
+    known.erase(known.rfind(kNoDocuments), kNoDocuments.size());
+  known.insert(known.size() - 1, "," + object.substr(1, object.size() - 2));
+}
+
+// What a template cannot do with somebody's messages is the messages' fault: it was parsed when it was loaded.
+std::string render(const text::ChatTemplate& chat_template, const std::string& variables) {
+  try {
+    return chat_template.render(variables);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::invalid_argument) throw;
+    throw Error(ErrorCode::invalid_argument, "the chat template does not take them: " + error.message(),
+                "messages");
+  }
 }
 
 }  // namespace
@@ -81,7 +99,7 @@ std::string messages_variables(std::string_view messages_json, std::string_view 
   std::string object = "{\"messages\":";
   object.append(messages_json);
   object += std::string(",\"add_generation_prompt\":") + (add_generation_prompt ? "true" : "false");
-  object.append(",\"tools\":").append(tools_json).append(",\"documents\":null");
+  object.append(",\"tools\":").append(tools_json).append(kNoDocuments);
   add_special_token(object, "bos_token", tokenizer.bos_token());
   add_special_token(object, "eos_token", tokenizer.eos_token());
   add_special_token(object, "unk_token", tokenizer.unk_token());
@@ -104,11 +122,8 @@ std::string render_chat(const text::ChatTemplate& chat_template, const ChatPromp
   if (has_tools) require(parse(chat.tools_json, "tools").is_array(), "tools", "an array of objects");
   std::string variables = messages_variables(chat.messages_json, has_tools ? chat.tools_json : "null",
                                              chat.add_generation_prompt, tokenizer);
-  if (!chat.template_kwargs_json.empty()) {
-    const std::string further = further_variables(chat.template_kwargs_json, variables);
-    variables.insert(variables.size() - 1, further);
-  }
-  return chat_template.render(variables);
+  if (!chat.template_kwargs_json.empty()) add_variables(variables, chat.template_kwargs_json);
+  return render(chat_template, variables);
 }
 
 std::string render_chat(const text::ChatTemplate& chat_template, const std::vector<ChatMessage>& conversation,

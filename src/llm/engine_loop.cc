@@ -161,7 +161,8 @@ void EngineLoop::start_jobs() {
   while (!waiting_.empty()) {
     if (setup_.awaits_first_prompt) {
       if (!in_engine_.empty()) return;  // the first prompt decides the scales, alone
-      expect_first_prompt(setup_, waiting_.front()->state->prompt_token_ids().size());
+      const Job& first = *waiting_.front();
+      expect_first_prompt(setup_, first.state->prompt_token_ids().size(), first.params);
     }
     std::unique_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();

@@ -125,7 +125,7 @@ std::vector<RequestOutput> run_generation(EngineSetup& setup, std::vector<Encode
   check_params(params, vocab_size);
   for (std::size_t i = 0; i < prompts.size(); ++i)
     check_prompt(prompts[i].token_ids, "prompt " + std::to_string(i), vocab_size, setup.max_model_len);
-  if (!prompts.empty()) expect_first_prompt(setup, prompts.front().token_ids.size());
+  if (!prompts.empty()) expect_first_prompt(setup, prompts.front().token_ids.size(), params);
   Generation generation(setup, params, on_text, started);
   for (EncodedPrompt& prompt : prompts) {
     generation.add(std::move(prompt));

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "calibrate/bound.h"
 #include "calibrate/warm_up.h"
+#include "engine/request.h"
 #include "evaluate/cached_sequences.h"
 
 namespace octet::llm {
@@ -103,12 +104,13 @@ void calculate_scales_from_prompt(const ScaleCalculation& calculation, model::Mo
   choice.notices.push_back(describe_calculation(choice.scale_source, choice.scale_strategy));
 }
 
-void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens) {
+void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens, const SamplingParams& params) {
   if (!setup.awaits_first_prompt) return;
   note_first_prompt(setup);  // a step may have set them and then failed
-  // The oldest request is the first of a step, in a chunk as large as a step may be.
-  setup.warm_up->expect_prompt(
-      static_cast<int>(std::min(prompt_tokens, static_cast<std::size_t>(setup.max_num_batched_tokens))));
+  // The oldest request is the first of a step, in a chunk as large as a step may be, or its logits.
+  int chunk = setup.max_num_batched_tokens;
+  if (params.prompt_logprobs) chunk = std::min(chunk, engine::kMostPromptLogits);
+  setup.warm_up->expect_prompt(static_cast<int>(std::min(prompt_tokens, static_cast<std::size_t>(chunk))));
 }
 
 void note_first_prompt(EngineSetup& setup) {

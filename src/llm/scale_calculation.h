@@ -2,6 +2,7 @@
 #pragma once
 
 #include <octet/llm.h>
+#include <octet/sampling_params.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -43,8 +44,8 @@ void calculate_scales_from_prompt(const ScaleCalculation& calculation, model::Mo
                                   std::span<const std::int32_t> ids, kv::KvCache& cache, CacheChoice& choice);
 
 // Where the first prompt decides the scales: before a step that may be the first, whose oldest request has
-// `prompt_tokens`, and after it. Neither does anything once they are decided.
-void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens);
+// `prompt_tokens` and those parameters, and after it. Neither does anything once they are decided.
+void expect_first_prompt(EngineSetup& setup, std::size_t prompt_tokens, const SamplingParams& params);
 void note_first_prompt(EngineSetup& setup);
 
 }  // namespace octet::llm

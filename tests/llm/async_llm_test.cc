@@ -360,13 +360,16 @@ TEST(AsyncLlm, ATemplateOfItsOwnSeesToolsAndFurtherVariables) {
   const std::filesystem::path file = folder.path() / "own.jinja";
   tests::tiny::write_file(file,
                           "{% for tool in tools or [] %}[{{ tool.function.name }}]{% endfor %}"
-                          "{{ messages[0].content }}{% if thinking is defined %} {{ thinking }}{% endif %}");
+                          "{{ messages[0].content }}{% if thinking is defined %} {{ thinking }}{% endif %}"
+                          "{% for document in documents or [] %} {{ document.text }}{% endfor %}");
   TinyAsyncLlm tiny({.chat_template_file = file.string()});
   ChatPrompt chat{.messages_json = R"([{"role":"user","content":"hi"}])"};
   EXPECT_EQ(tiny.llm.render_chat(chat), "hi");
   chat.tools_json = R"([{"type":"function","function":{"name":"weather"}}])";
   chat.template_kwargs_json = R"({"thinking":"deep"})";
   EXPECT_EQ(tiny.llm.render_chat(chat), "[weather]hi deep");
+  chat.template_kwargs_json = R"({"documents":[{"text":"read me"}]})";
+  EXPECT_EQ(tiny.llm.render_chat(chat), "[weather]hi read me");
   chat.template_kwargs_json = "{}";
   EXPECT_EQ(tiny.llm.render_chat(chat), "[weather]hi");
 
@@ -380,6 +383,8 @@ TEST(AsyncLlm, ATemplateOfItsOwnSeesToolsAndFurtherVariables) {
   EXPECT_EQ(refused({.messages_json = "[1]"}), "messages[0]");
   EXPECT_EQ(refused({.messages_json = R"([{"role":"user"}],"tools":[])"}).rfind("messages", 0), 0u)
       << "nothing can be smuggled in behind";
+  EXPECT_EQ(refused({.messages_json = R"([{"content":"hi"}])", .tools_json = R"([1])"}), "messages")
+      << "an attribute of a number: the template fails";
   chat.tools_json = "{}";
   EXPECT_EQ(refused(chat), "tools");
   chat.tools_json.clear();
@@ -445,6 +450,15 @@ TEST(AsyncLlm, TheFirstPromptAloneDecidesTheScales) {
     }
     alone = text;
   }
+}
+
+// Such a prompt goes in smaller steps.
+TEST(AsyncLlm, TheFirstPromptMayWantItsLogProbabilities) {
+  TinyAsyncLlm tiny({.llm = {.kv_cache_dtype = "fp8", .calculate_kv_scales = "prompt"}});
+  SamplingParams params = greedy(3);
+  params.prompt_logprobs = 1;
+  EXPECT_EQ(tiny.submit(Ids(100, 65), params).wait().prompt_logprobs.size(), 100u);
+  EXPECT_EQ(tiny.llm.kv_cache_stats().scale_source, "calculated from the first prompt (64 tokens)");
 }
 
 // Threads that submit, read, cancel and vanish at random, in a cache that must preempt and evict: every
