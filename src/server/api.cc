@@ -168,6 +168,7 @@ void Api::models(const HttpRequest& request, HttpResponse& response) const {
   };
   if (request.path.starts_with(kModelPath)) {
     const std::string name = request.path.substr(kModelPath.size());
+    if (name.empty()) throw ApiError(404, "there is nothing at this path", {}, "not_found");
     check_model(name);
     response.body = to_text(model(name));
     return;
@@ -213,6 +214,9 @@ void Api::tokenize(const HttpRequest& request, HttpResponse& response) const {
 void Api::detokenize(const HttpRequest& request, HttpResponse& response) const {
   const DetokenizeRequest asked = parse_detokenize_request(request.body);
   check_model(asked.model);
+  for (std::size_t i = 0; i < asked.tokens.size(); ++i)
+    if (llm_.token_text(asked.tokens[i]).empty())
+      refuse_field(element_path("tokens", i), "no token has the id " + std::to_string(asked.tokens[i]));
   response.body = to_text({{"prompt", llm_.decode(asked.tokens)}});
 }
 

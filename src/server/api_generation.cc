@@ -1,5 +1,7 @@
 // The paths that generate: from a request's JSON to the engine, and from its updates to JSON or events.
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "server/api.h"
 #include "server/api_error.h"
@@ -10,10 +12,28 @@ namespace octet::server {
 
 namespace {
 
+// vLLM's default --max-logprobs. A list of the whole vocabulary for every token would fill the memory.
+void check_logprobs(const std::optional<int>& count, const char* field) {
+  constexpr int kMost = 20;
+  if (count && *count > kMost)
+    throw ApiError(
+        400,
+        std::string(field) + ": expected 0 to " + std::to_string(kMost) + ", found " + std::to_string(*count),
+        field);
+}
+
 // The first error that the parameters have by themselves, before anything is sized by them.
 void check(const SamplingParams& params, std::size_t prompts) {
   constexpr std::size_t kMaxAnswers = 4096;
+  constexpr std::size_t kMaxStopStrings = 1024;  // the engine's thread looks for each behind every token
   params.validate();
+  check_logprobs(params.logprobs, "logprobs");
+  check_logprobs(params.prompt_logprobs, "prompt_logprobs");
+  if (params.stop.size() > kMaxStopStrings)
+    throw ApiError(400,
+                   "stop: expected at most " + std::to_string(kMaxStopStrings) + " strings, found " +
+                       std::to_string(params.stop.size()),
+                   "stop");
   if (static_cast<std::size_t>(params.n) * prompts > kMaxAnswers)
     throw ApiError(400,
                    "n: expected at most " + std::to_string(kMaxAnswers) +

@@ -8,7 +8,7 @@ namespace {
 
 // Text, or the texts of an array of parts, joined as vLLM joins them for templates that take a string.
 Json read_content(const Json& content, const std::string& path) {
-  if (content.is_string() || content.is_null()) return content;
+  if (content.is_string()) return content;
   if (!content.is_array()) refuse_type(path, "a string or an array of content parts", content);
   std::string text;
   for (std::size_t i = 0; i < content.size(); ++i) {
@@ -51,8 +51,9 @@ Json read_message(const Json& given, const std::string& path) {
   const bool has_calls = fields.array("tool_calls") != nullptr;
   if (fields.find("content") == nullptr && !has_calls && *fields.string("role") != "assistant")
     refuse_field(fields.path("content"), "expected a string or an array of content parts, found nothing");
-  if (const Json* content = fields.find("content"))
-    message["content"] = read_content(*content, fields.path("content"));
+  // None is an empty text, as vLLM has it: templates add it to others.
+  const Json* content = fields.find("content");
+  message["content"] = content ? read_content(*content, fields.path("content")) : Json("");
   fields.string("name");
   fields.string("tool_call_id");
   if (has_calls)

@@ -156,7 +156,7 @@ TEST(ChatRequest, JoinsTextPartsAndOpensArguments) {
          {"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function",
           "function":{"name":"f","arguments":"{\"z\":1,\"a\":2}"}}]},{"role":"tool","tool_call_id":"1","content":"c"})");
   EXPECT_EQ(request.chat.messages_json,
-            R"([{"role":"user","content":"a\nb"},{"role":"assistant","content":null,"tool_calls":[{"id":"1",)"
+            R"([{"role":"user","content":"a\nb"},{"role":"assistant","content":"","tool_calls":[{"id":"1",)"
             R"("type":"function","function":{"name":"f","arguments":{"z":1,"a":2}}}]},)"
             R"({"role":"tool","tool_call_id":"1","content":"c"}])");
 }

@@ -221,7 +221,10 @@ class ApiTest(ServerTest):
         self.assertEqual(got["max_model_len"], 65536)
         self.assertEqual(self.server.post("/detokenize", {"tokens": [104, 195, 169]}), (200, {"prompt": "hé"}))
         self.assertEqual(self.server.post("/tokenize", {"messages": HELLO})[1]["tokens"][-1], 258)
-        self.assert_error(self.server.post("/detokenize", {"tokens": [320]}), 400, "320")
+        refused = self.server.post("/detokenize", {"tokens": [104, 320]})
+        self.assert_error(refused, 400, "320")
+        self.assertEqual(refused[1]["error"]["param"], "tokens[1]")
+        self.assertEqual(self.server.request("GET", "/v1/models/")[0], 404)
         self.assert_error(self.server.post("/tokenize", {}), 400, "prompt")
 
     def test_metrics(self):
@@ -258,6 +261,9 @@ class ApiTest(ServerTest):
             ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
             ("/v1/completions", {"prompt": "a", "guided_regex": "b+"}, "guided_regex"),
             ("/v1/completions", {"prompt": "a", "logit_bias": {"1": "x"}}, "logit_bias.1"),
+            ("/v1/completions", {"prompt": "a", "logprobs": 21}, "logprobs"),
+            ("/v1/completions", {"prompt": "a", "prompt_logprobs": 21}, "prompt_logprobs"),
+            ("/v1/completions", {"prompt": "a", "stop": ["x"] * 1025}, "stop"),
         ]:
             with self.subTest(body=body):
                 self.assertEqual(self.assert_error(self.server.post(path, body), 400, field)["param"], field)
