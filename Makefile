@@ -1,7 +1,7 @@
 # The one place to start: `make demo` shows Octet at work, `make test` proves it. Each target sets up what it
 # needs (scripts/setup) and is quick when nothing has changed. CMake does the building; see docs/building.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup build model demo test fuzz soak test-page test-interop bench-peers bench-kernels clean
+.PHONY: help setup build model demo test fuzz soak test-page test-interop bench-peers bench-serve bench-kernels clean
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
@@ -19,6 +19,7 @@ help:
 	@echo "make test-page     drive the server's page in headless Chromium, which must be there"
 	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
 	@echo "make bench-peers   benchmark beside llama.cpp and llm-compressor (builds and installs them)"
+	@echo "make bench-serve   the server under load, beside llama.cpp's (takes some minutes)"
 	@echo "make bench-kernels  the kernels alone, drawn under the machine's roofline: docs/roofline.svg"
 	@echo "make clean         remove build/ (models and Python environments stay)"
 
@@ -55,6 +56,9 @@ test-interop: build model
 bench-peers: build model
 	@scripts/bench-peers $(MODEL)
 	@scripts/bench-calibrate $(MODEL)
+
+bench-serve: build model
+	@python3 -B scripts/bench-serving $(MODEL)
 
 bench-kernels:
 	@scripts/setup bench
