@@ -26,7 +26,8 @@ namespace octet {
 
 struct AsyncLLMOptions {
   LLMOptions llm = {};
-  // Requests that may be unfinished beyond the max_num_seqs that run: with more, submit() refuses.
+  // Answers (n a request) that may be unfinished beyond the max_num_seqs that run: with more, submit() refuses,
+  // but a request that is alone.
   int max_queue = 1024;
   std::string chat_template_file = {};  // a Jinja template instead of the checkpoint's own
 };

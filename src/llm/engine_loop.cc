@@ -60,17 +60,20 @@ std::shared_ptr<StreamState> EngineLoop::submit(std::vector<std::int32_t> prompt
   {
     const std::scoped_lock lock(inbox_->mutex);
     if (!inbox_->accepting) throw Error(ErrorCode::unavailable, "no requests are accepted any more", "engine");
-    if (inbox_->num_unfinished >= max_unfinished_)
+    // Every answer takes memory of its own once the engine has it. A request with more of them than may wait is
+    // taken where it is alone.
+    if (inbox_->num_unfinished > 0 && inbox_->num_unfinished + job->params.n > max_unfinished_)
       throw Error(ErrorCode::overloaded,
-                  std::to_string(inbox_->num_unfinished) +
-                      " requests are unfinished, and no more may wait (max_num_seqs and max_queue)",
+                  std::to_string(inbox_->num_unfinished) + " answers are unfinished, and with " +
+                      std::to_string(job->params.n) + " more there would be more than " +
+                      std::to_string(max_unfinished_) + " (max_num_seqs and max_queue)",
                   "engine");
     state = std::make_shared<StreamState>(std::to_string(inbox_->num_submitted), std::move(prompt),
                                           std::move(on_update));
     job->state = state;
-    inbox_->jobs.push_back(std::move(job));
     ++inbox_->num_submitted;
-    ++inbox_->num_unfinished;
+    inbox_->num_unfinished += job->params.n;
+    inbox_->jobs.push_back(std::move(job));
   }
   inbox_->arrived.notify_all();
   return state;
@@ -176,6 +179,9 @@ void EngineLoop::start(std::unique_ptr<Job> job) {
   } catch (const Error& error) {
     end(*job, "error", error);
     return;
+  } catch (const std::exception& error) {
+    end(*job, "error", Error(ErrorCode::internal, error.what(), "engine"));
+    return;
   }
   for (int i = 0; i < job->params.n; ++i)
     job->answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job->params, i);
@@ -273,7 +279,7 @@ void EngineLoop::write_letter(Job& job, Clock::time_point now, const std::option
   update.usage = job.usage;
   update.timings = job.timings;
   update.error = error;
-  letters_.push_back({job.state, std::move(update)});
+  letters_.push_back({job.state, std::move(update), job.params.n});
 }
 
 void EngineLoop::publish() {
@@ -308,7 +314,7 @@ void EngineLoop::publish() {
 void EngineLoop::send_letters() {
   publish();
   int finished = 0;
-  for (const Letter& letter : letters_) finished += letter.update.finished ? 1 : 0;
+  for (const Letter& letter : letters_) finished += letter.update.finished ? letter.answers : 0;
   if (finished > 0) {
     const std::scoped_lock lock(inbox_->mutex);
     inbox_->num_unfinished -= finished;

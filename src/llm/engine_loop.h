@@ -30,7 +30,7 @@ namespace octet::llm {
 class EngineLoop {
  public:
   // Keeps a reference to the setup, whose engine, cache and scales are the loop's from now on. At most
-  // `max_unfinished` requests are accepted at once.
+  // `max_unfinished` answers are accepted at once, or one request.
   EngineLoop(EngineSetup& setup, int max_unfinished);
   ~EngineLoop();  // ends every request with "abort"
   EngineLoop(const EngineLoop&) = delete;
@@ -74,6 +74,7 @@ class EngineLoop {
     std::condition_variable idle;
     std::deque<std::unique_ptr<Job>> jobs;
     std::int64_t num_submitted = 0;
+    // Answers, of which a request has n.
     int num_unfinished = 0;
     int num_undelivered = 0;  // ended, and the last update is on its way
     bool accepting = true;
@@ -86,6 +87,7 @@ class EngineLoop {
   struct Letter {
     std::shared_ptr<StreamState> state;
     GenerationUpdate update;
+    int answers;  // of its request
   };
 
   void run();

@@ -258,6 +258,23 @@ TEST(AsyncLlm, MoreThanMayWaitIsOverloadedUntilSomeEnd) {
   EXPECT_EQ(error_of([] { TinyAsyncLlm({.max_queue = -1}); }).context(), "max_queue");
 }
 
+TEST(AsyncLlm, EveryAnswerOfARequestCountsAsWaiting) {
+  TinyAsyncLlm tiny({.llm = {.max_num_seqs = 1}, .max_queue = 3});
+  Gate gate;
+  SamplingParams three = greedy(2);
+  three.n = 3;
+  GenerationStream first = tiny.submit("a", three, gate);
+  EXPECT_EQ(error_of([&] { tiny.submit("b", three); }).code(), ErrorCode::overloaded);
+  GenerationStream second = tiny.submit("b", greedy(2));
+  gate.open();
+  EXPECT_EQ(first.wait().outputs.size(), 3u);
+  second.wait();
+  tiny.expect_idle();
+  three.n = 9;  // more than may ever wait, but nobody else is there
+  EXPECT_EQ(tiny.submit("c", three).wait().outputs.size(), 9u);
+  tiny.expect_idle();
+}
+
 TEST(AsyncLlm, StopsAcceptingAndFinishesWhatItHas) {
   TinyAsyncLlm tiny;
   Gate gate;
