@@ -58,7 +58,7 @@ bench-peers: build model
 	@scripts/bench-calibrate $(MODEL)
 
 bench-serve: build model
-	@python3 -B scripts/bench-serving $(MODEL)
+	@python3 -B scripts/bench-serve $(MODEL)
 
 bench-kernels:
 	@scripts/setup bench

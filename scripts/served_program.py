@@ -38,7 +38,7 @@ class ServedProgram:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         tail = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise RuntimeError(f"{tail}\nbench-serving: {self.process.args[0]} did not start; its log is {self.log}")
+        raise RuntimeError(f"{tail}\nbench-serve: {self.process.args[0]} did not start; its log is {self.log}")
 
     def __enter__(self):
         return self

@@ -1,4 +1,4 @@
-"""scripts/bench-serving on a scripted checkpoint, and that its client calls a broken answer broken."""
+"""scripts/bench-serve on a scripted checkpoint, and that its client calls a broken answer broken."""
 
 import json
 import pathlib
@@ -74,7 +74,7 @@ class Program(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             scripted_checkpoint.write(folder, ["Hello"])
             output = pathlib.Path(folder) / "measured.json"
-            subprocess.run([sys.executable, "-B", ROOT / "scripts/bench-serving", folder, "--octet", OCTET, "--part",
+            subprocess.run([sys.executable, "-B", ROOT / "scripts/bench-serve", folder, "--octet", OCTET, "--part",
                             "requests", "--part", "overflow", "--dtypes", "float32", "--requests", "20", "--threads",
                             "1", "--cache-bytes", "102400", "--output", output], check=True, timeout=100,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
