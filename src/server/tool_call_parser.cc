@@ -117,6 +117,7 @@ void ToolCallParser::take_llama(Found& found, bool ended) {
     if (json.starts_with(kPythonTag)) json = trimmed(json.substr(kPythonTag.size()));
     if (found_calls_ && json.starts_with(';')) json = trimmed(json.substr(1));
     if (json.empty() || (!ended && kPythonTag.starts_with(json))) {
+      if (ended && !found_calls_ && !rest.empty()) found.content += pending_;  // a tag and no call behind it
       if (ended) pending_.clear();
       return;
     }

@@ -58,6 +58,8 @@ TEST(ToolCallParser, Llama) {
   expect("{\"x\": 1}", "{\"x\": 1}");
   expect("{\"name\": \"f\", \"param", "{\"name\": \"f\", \"param");
   expect("<|python", "<|python");
+  expect("<|python_tag|>", "<|python_tag|>");
+  expect("<|python_tag|> ", "<|python_tag|> ");
   expect("{}}", "{}}");
 }
 
