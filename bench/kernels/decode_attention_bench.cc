@@ -97,8 +97,8 @@ class DecodeCase {
  private:
   // The same for all cases: every byte of 0x00…0x3f, with either sign, is finite and small in every format, in
   // every byte of an element and of a scale.
-  static const HugeBuffer& filled_pool() {
-    static const HugeBuffer pool(kPoolBytes);
+  static const HugeMemory& filled_pool() {
+    static const HugeMemory pool = allocate(kPoolBytes);
     static const bool filled = [] {
       std::mt19937_64 random(1);
       for (std::size_t i = 0; i < kPoolBytes; i += 8) {
@@ -112,7 +112,7 @@ class DecodeCase {
   }
 
   Shape shape_;
-  const HugeBuffer& pool_;
+  const HugeMemory& pool_;
   ThreadPool threads_;
   std::vector<float> scales_, q_;
   std::vector<std::int32_t> block_table_;

@@ -23,7 +23,7 @@ void gemv(benchmark::State& state) {
   const auto dtype = static_cast<Dtype>(state.range(1));
   const int cols = static_cast<int>(state.range(2)), tokens = static_cast<int>(state.range(3));
   const kernels::KernelTable& table = *kernels::find_table("");
-  const HugeBuffer weights(kBytes);
+  const HugeMemory weights = allocate(kBytes);
   std::mt19937 random(1);
   for (std::size_t i = 0; i < kBytes; ++i)
     weights.data()[i] =
@@ -69,7 +69,7 @@ BENCHMARK(gemv)
 
 void read_memory(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
-  const HugeBuffer buffer(std::size_t{256} << 20);
+  const HugeMemory buffer = allocate(std::size_t{256} << 20);
   // Written first: pages never written are all one page of zeros, which stays in the cache.
   pool.run(256, [&](std::size_t i, int) {
     for (std::size_t k = 0; k < std::size_t{1} << 20; ++k) buffer.data()[(i << 20) + k] = std::byte{1};

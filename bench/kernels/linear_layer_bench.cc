@@ -83,7 +83,8 @@ void linear_layer(benchmark::State& state) {
   const std::vector<std::uint16_t> weight(static_cast<std::size_t>(kRows) * static_cast<std::size_t>(depth),
                                           0x3f81);
   // Aligned as the model's workspace is.
-  const HugeBuffer x(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(depth) * sizeof(float));
+  const HugeMemory x =
+      allocate(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(depth) * sizeof(float));
   std::vector<float> y(static_cast<std::size_t>(tokens) * kRows);
   const LinearTasks tasks(tokens, depth);
   for (auto _ : state)

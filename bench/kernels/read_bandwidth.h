@@ -2,7 +2,6 @@
 #pragma once
 
 #include <immintrin.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,29 +11,17 @@
 #include <limits>
 #include <new>
 
+#include "base/huge_memory.h"
 #include "base/thread_pool.h"
 
 namespace octet::bench {
 
-// Bytes of memory in huge pages where the system grants them, as the cache's pool asks for.
-class HugeBuffer {
- public:
-  explicit HugeBuffer(std::size_t bytes) : bytes_(bytes) {
-    data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data_ == MAP_FAILED) throw std::bad_alloc();
-    madvise(data_, bytes, MADV_HUGEPAGE);
-  }
-  ~HugeBuffer() { munmap(data_, bytes_); }
-  HugeBuffer(const HugeBuffer&) = delete;
-  HugeBuffer& operator=(const HugeBuffer&) = delete;
-
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-  std::size_t size() const { return bytes_; }
-
- private:
-  void* data_;
-  std::size_t bytes_;
-};
+// Memory as the cache's pool and the weights have it. Throws std::bad_alloc where the system refuses.
+inline HugeMemory allocate(std::size_t bytes) {
+  HugeMemory memory(bytes);
+  if (memory.data() == nullptr) throw std::bad_alloc();
+  return memory;
+}
 
 __attribute__((target("avx2"))) inline std::uint64_t sum_words(const std::byte* data, std::size_t bytes) {
   __m256i sums[4] = {};
@@ -49,7 +36,7 @@ __attribute__((target("avx2"))) inline std::uint64_t sum_words(const std::byte* 
 }
 
 // Seconds that one pass over the buffer takes, all threads of the pool sharing it.
-inline double read_once(ThreadPool& pool, const HugeBuffer& buffer) {
+inline double read_once(ThreadPool& pool, const HugeMemory& buffer) {
   constexpr std::size_t kPiece = std::size_t{1} << 20;
   static std::atomic<std::uint64_t> sink;
   const auto begin = std::chrono::steady_clock::now();
@@ -65,7 +52,7 @@ struct Alternation {
   double read_seconds = std::numeric_limits<double>::infinity();
 
   template <class Work>
-  double step(ThreadPool& pool, const HugeBuffer& buffer, const Work& work) {
+  double step(ThreadPool& pool, const HugeMemory& buffer, const Work& work) {
     read_seconds = std::min(read_seconds, read_once(pool, buffer));
     const auto begin = std::chrono::steady_clock::now();
     work();
