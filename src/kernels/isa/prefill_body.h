@@ -19,8 +19,6 @@ namespace {
 constexpr float kNoScore = -__builtin_inff();
 constexpr float kLog2E = 1.44269504088896341f;
 
-constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
-
 // Sizes of the scratch's parts, in floats; each a multiple of 16, so that all are aligned as the whole.
 template <class V>
 struct PrefillSizes {
@@ -127,8 +125,8 @@ class Prefill {
   }
 
   // The online softmax of one row: turns its scores of slots [first, last) into weights 2^(score - max), which
-  // Self keeps (0 for the other slots of the same vectors), and
-  // returns what the row's sums of earlier chunks are to be multiplied by.
+  // Self keeps (0 for the other slots of the same vectors), and returns what the row's sums of earlier chunks
+  // are to be multiplied by.
   float soften(int row, float* scores, int chunk, int first, int last) {
     const int from = first / V::width * V::width;
     const int to = round_up(last, V::width);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int smaller(int a, int b) { return a < b ? a : b; }
 constexpr int larger(int a, int b) { return a > b ? a : b; }
+constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Converts `size` contiguous elements, a multiple of 16.
 template <class V, Dtype D>

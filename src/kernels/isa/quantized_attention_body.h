@@ -21,8 +21,6 @@ namespace {
 template <class V>
 inline constexpr int kFewRows = kTileRows<V> / 3;
 
-constexpr int up_to_multiple(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
-
 // x as e4m3 holds it: rounded to nearest, ties to even, saturated; NaN stays NaN.
 template <class V>
 OCTET_INLINE V rounded_to_e4m3(V x) {
@@ -48,14 +46,14 @@ struct QuantizedSizes {
   bool powers;  // queries, keys, values and scores a second time
 
   QuantizedSizes(AttentionMath math, int num_queries, int group, int head_dim)
-      : rows(up_to_multiple(num_queries * group, kRows)),
-        out_columns(up_to_multiple(head_dim, kCols)),
-        queries(up_to_multiple(rows * head_dim, 16)),
-        out(up_to_multiple(rows * out_columns, 16)),
+      : rows(round_up(num_queries * group, kRows)),
+        out_columns(round_up(head_dim, kCols)),
+        queries(round_up(rows * head_dim, 16)),
+        out(round_up(rows * out_columns, 16)),
         keys(kQuantizedTile * head_dim),
         values(kQuantizedTile * out_columns),
         scores(kRows * kQuantizedTile),
-        row_state(up_to_multiple(rows, 16)),
+        row_state(round_up(rows, 16)),
         powers(is_hopper(math)) {}
 
   std::size_t total() const {
@@ -232,7 +230,7 @@ class QuantizedAttention {
   // what the row's sums of other tiles are to be multiplied by.
   float soften(int row, float* scores, int tile, int first, int last) {
     const int from = first / V::width * V::width;
-    const int to = up_to_multiple(last, V::width);
+    const int to = round_up(last, V::width);
     const int row_first = larger(first, first_seen(row) - tile);
     const int row_last = smaller(last, last_seen(row) + 1 - tile);
     float keep = 1.0f;
