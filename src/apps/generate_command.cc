@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "apps/answers.h"
-#include "apps/cache_flags.h"
 #include "apps/commands.h"
 #include "apps/config_flag.h"
+#include "apps/engine_flags.h"
 #include "apps/interruption.h"
-#include "apps/loading_flags.h"
 #include "apps/prompts.h"
+#include "apps/refuse_flag.h"
 #include "apps/seed_flag.h"
 
 namespace octet::apps {
@@ -26,9 +26,7 @@ namespace {
 
 // The command line. What is nothing here was not given: generation_config.json decides, else the default.
 struct GenerateFlags {
-  LLMOptions options;
-  std::string kv_cache_memory_bytes;
-  std::string calculate_kv_scales;
+  EngineFlags engine;
 
   std::vector<std::string> prompts;
   std::vector<std::string> prompt_files;
@@ -50,34 +48,6 @@ struct GenerateFlags {
   bool ignore_eos = false;
   bool json = false;
 };
-
-// One value each time it is given, however many times.
-CLI::Option* repeatable(CLI::Option* option) { return option->allow_extra_args(false)->take_all(); }
-
-void add_model_flags(CLI::App& app, GenerateFlags& flags) {
-  app.add_option("MODEL_DIR", flags.options.model, "Hugging Face checkpoint directory")->required();
-  app.add_option("--kv-cache-dtype", flags.options.kv_cache_dtype,
-                 "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
-                 "fp8_per_token_head, int8_per_token_head, int8_hadamard_per_token_head (the most exact of "
-                 "8 bits), float16 or bfloat16")
-      ->check(CLI::IsMember(kv_cache_dtype_names()));
-  add_cache_dtype_flags(app, flags.options.kv_cache_dtype_k, flags.options.kv_cache_dtype_v,
-                        flags.options.kv_cache_dtype_skip_layers);
-  add_attention_math_flag(app, flags.options.attention_math);
-  add_scale_calculation_flags(app, flags.calculate_kv_scales, flags.options.kv_scale_strategy);
-  app.add_option("--max-model-len", flags.options.max_model_len,
-                 "Tokens of prompt and answer together [the model's max_position_embeddings]");
-  app.add_option("--block-size", flags.options.block_size,
-                 "Tokens in a block of the cache: 8, 16, 32, 64 or 128");
-  app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
-                 "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [chosen]");
-  add_loading_flags(app, flags.options.dtype, flags.options.safetensors_load_strategy);
-  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", flags.options.enable_prefix_caching,
-               "Prompts that begin alike are computed once [on]");
-  app.add_option("--threads", flags.options.threads, "Threads [the physical cores]");
-  app.add_option("--isa", flags.options.isa,
-                 "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
-}
 
 void add_prompt_flags(CLI::App& app, GenerateFlags& flags) {
   flags.prompt_option = repeatable(app.add_option("--prompt", flags.prompts, "A prompt; repeatable"));
@@ -124,10 +94,6 @@ SamplingParams sampling_params(const GenerateFlags& flags, SamplingParams params
   return params;
 }
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message, flag);
-}
-
 // In the order of the command line, whatever their kinds.
 std::vector<Prompt> gather_prompts(const CLI::App& app, const GenerateFlags& flags) {
   std::vector<Prompt> prompts;
@@ -138,9 +104,10 @@ std::vector<Prompt> gather_prompts(const CLI::App& app, const GenerateFlags& fla
     if (option == flags.ids_option) prompts.emplace_back(parse_token_ids(flags.prompt_token_ids.at(ids++)));
   }
   if (prompts.empty())
-    refuse("--prompt", "expected a --prompt, --prompt-file or --prompt-token-ids, found none");
-  if (flags.chat && ids > 0) refuse("--prompt-token-ids", "token ids cannot go through the template of --chat");
-  if (flags.system && !flags.chat) refuse("--system", "has a meaning only with --chat");
+    refuse_flag("--prompt", "expected a --prompt, --prompt-file or --prompt-token-ids, found none");
+  if (flags.chat && ids > 0)
+    refuse_flag("--prompt-token-ids", "token ids cannot go through the template of --chat");
+  if (flags.system && !flags.chat) refuse_flag("--system", "has a meaning only with --chat");
   return prompts;
 }
 
@@ -157,12 +124,7 @@ std::vector<RequestOutput> answer(LLM& llm, const GenerateFlags& flags, const st
 }
 
 int generate(const CLI::App& app, const GenerateFlags& flags) {
-  LLMOptions options = flags.options;
-  options.calculate_kv_scales = flags.calculate_kv_scales;
-  if (!flags.kv_cache_memory_bytes.empty()) {
-    options.kv_cache_memory_bytes = parse_byte_size(flags.kv_cache_memory_bytes, "--kv-cache-memory-bytes");
-    if (options.kv_cache_memory_bytes == 0) refuse("--kv-cache-memory-bytes", "expected more than 0 bytes");
-  }
+  LLMOptions options = engine_options(flags.engine);
   const std::vector<Prompt> prompts = gather_prompts(app, flags);
   sampling_params(flags, {}).validate();  // before the time that loading takes
   install_interrupt_handler();
@@ -202,7 +164,7 @@ Command add_generate_command(CLI::App& program) {
       "Example:\n  octet generate models/smollm2-135m-instruct --chat --prompt 'Why is the sky blue?' \\\n"
       "      --kv-cache-dtype fp8 --max-tokens 64 --temperature 0");
   const auto flags = std::make_shared<GenerateFlags>();
-  add_model_flags(*app, *flags);
+  add_engine_flags(*app, flags->engine);
   add_prompt_flags(*app, *flags);
   add_sampling_flags(*app, *flags);
   add_config_flag(*app, {"prompt", "prompt-file", "prompt-token-ids"});

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/child_process.h"
+#include "apps/refuse_flag.h"
 
 namespace octet::apps {
 
@@ -16,10 +17,6 @@ namespace {
 
 constexpr const char* kBench = "llama-bench";
 constexpr const char* kBatchedBench = "llama-batched-bench";
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message, flag);
-}
 
 void require_access(const std::string& path, int mode, const char* what) {
   if (access(path.c_str(), mode) == 0) return;
@@ -52,19 +49,20 @@ LlamaCpp::LlamaCpp(const LlamaCppFlags& flags, const BenchOptions& options)
     const std::string name = given.substr(0, equals);
     std::string& path = name == kBatchedBench ? batched_bench_ : bench_;
     if (equals == std::string::npos || (name != kBench && name != kBatchedBench))
-      refuse("--compare", "expected llama-bench=PATH or llama-batched-bench=PATH, found " + given);
-    if (!path.empty()) refuse("--compare", "expected " + name + " once");
+      refuse_flag("--compare", "expected llama-bench=PATH or llama-batched-bench=PATH, found " + given);
+    if (!path.empty()) refuse_flag("--compare", "expected " + name + " once");
     path = given.substr(equals + 1);
     require_access(path, X_OK, "a program that can be run");
   }
-  if (gguf_.empty()) refuse("--gguf", "--compare needs the same model as a GGUF file (scripts/write-gguf)");
+  if (gguf_.empty())
+    refuse_flag("--gguf", "--compare needs the same model as a GGUF file (scripts/write-gguf)");
   require_access(gguf_, R_OK, "a GGUF file that can be read");
   const int most = *std::max_element(options.batches.begin(), options.batches.end());
   if (most > 1 && batched_bench_.empty())
-    refuse("--batch", "llama-bench decodes one sequence: " + std::to_string(most) +
-                          " need --compare llama-batched-bench=PATH");
+    refuse_flag("--batch", "llama-bench decodes one sequence: " + std::to_string(most) +
+                               " need --compare llama-batched-bench=PATH");
   if (options.mixed_lengths && most > 1)
-    refuse("--mixed-lengths", "llama-batched-bench has no such sequences to compare with");
+    refuse_flag("--mixed-lengths", "llama-batched-bench has no such sequences to compare with");
 }
 
 std::string LlamaCpp::program(int batch) const { return batch > 1 || bench_.empty() ? kBatchedBench : kBench; }

@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "apps/cache_flags.h"
 #include "apps/commands.h"
 #include "apps/config_flag.h"
-#include "apps/loading_flags.h"
+#include "apps/engine_flags.h"
 #include "apps/prompts.h"
+#include "apps/refuse_flag.h"
 #include "server/server.h"
 
 namespace octet::apps {
@@ -22,9 +22,8 @@ namespace octet::apps {
 namespace {
 
 struct ServeFlags {
-  AsyncLLMOptions options;
-  std::string kv_cache_memory_bytes;
-  std::string calculate_kv_scales;
+  EngineFlags engine;
+  AsyncLLMOptions options;  // its llm is engine's
   server::ServerOptions server;
   std::string max_request_bytes = "8M";
   std::vector<std::string> allowed_origins;
@@ -50,44 +49,21 @@ void install_stop_handler() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-[[noreturn]] void refuse_flag(const std::string& flag, const std::string& message) {
-  throw Error(ErrorCode::invalid_argument, message, flag);
-}
-
-CLI::Option* list_of(CLI::Option* option) { return option->allow_extra_args(false)->take_all(); }
-
-void add_engine_flags(CLI::App& app, ServeFlags& flags) {
-  LLMOptions& llm = flags.options.llm;
-  app.add_option("MODEL_DIR", llm.model, "Hugging Face checkpoint directory")->required();
-  app.add_option("--kv-cache-dtype", llm.kv_cache_dtype,
-                 "How the cache is stored, as octet generate has it [auto]")
-      ->check(CLI::IsMember(kv_cache_dtype_names()));
-  add_cache_dtype_flags(app, llm.kv_cache_dtype_k, llm.kv_cache_dtype_v, llm.kv_cache_dtype_skip_layers);
-  add_attention_math_flag(app, llm.attention_math);
-  add_scale_calculation_flags(app, flags.calculate_kv_scales, llm.kv_scale_strategy);
-  app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
-                 "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [what one sequence needs]");
-  app.add_option("--max-model-len", llm.max_model_len,
-                 "Tokens of prompt and answer together [the model's max_position_embeddings]");
-  app.add_option("--block-size", llm.block_size, "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+void add_batching_flags(CLI::App& app, ServeFlags& flags) {
+  LLMOptions& llm = flags.engine.options;
   app.add_option("--max-num-seqs", llm.max_num_seqs, "Sequences that run at once [32]");
   app.add_option("--max-num-batched-tokens", llm.max_num_batched_tokens, "Tokens of one step [512]");
   app.add_option("--max-queue", flags.options.max_queue,
-                 "Requests that may wait beyond those that run; more get 429 [1024]");
-  app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", llm.enable_prefix_caching,
-               "Prompts that begin alike are computed once [on]");
-  add_loading_flags(app, llm.dtype, llm.safetensors_load_strategy);
-  app.add_option("--threads", llm.threads, "Threads of the engine [the physical cores]");
-  app.add_option("--isa", llm.isa,
-                 "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");
+                 "Answers that may wait beyond those that run; more get 429 [1024]");
 }
 
 void add_api_flags(CLI::App& app, ServeFlags& flags) {
   server::ApiOptions& api = flags.server.api;
-  list_of(app.add_option("--served-model-name", api.served_model_names,
-                         "The model's name for clients; repeatable, the first is said [MODEL_DIR]"));
-  list_of(app.add_option("--api-key", api.api_keys,
-                         "A key that clients must send; repeatable [$OCTET_API_KEY, else none is asked for]"));
+  repeatable(app.add_option("--served-model-name", api.served_model_names,
+                            "The model's name for clients; repeatable, the first is said [MODEL_DIR]"));
+  repeatable(
+      app.add_option("--api-key", api.api_keys,
+                     "A key that clients must send; repeatable [$OCTET_API_KEY, else none is asked for]"));
   app.add_option("--chat-template", flags.options.chat_template_file,
                  "A file with a Jinja template [the checkpoint's]");
   app.add_flag("--enable-auto-tool-choice", flags.enable_auto_tool_choice,
@@ -107,9 +83,9 @@ void add_http_flags(CLI::App& app, ServeFlags& flags) {
       ->check(CLI::Range(0, 65535));
   app.add_option("--ssl-certfile", http.ssl_certfile, "Certificate chain in PEM, for HTTPS");
   app.add_option("--ssl-keyfile", http.ssl_keyfile, "Its private key in PEM");
-  list_of(app.add_option("--allowed-origins", flags.allowed_origins,
-                         "Web pages that may call, as https://a.example; *: any; comma-separated, or a list "
-                         "in JSON [none]"));
+  repeatable(app.add_option("--allowed-origins", flags.allowed_origins,
+                            "Web pages that may call, as https://a.example; *: any; comma-separated, or a list "
+                            "in JSON [none]"));
   app.add_option("--max-request-bytes", flags.max_request_bytes, "Largest body of a request [8M]");
   app.add_option("--request-timeout", flags.request_timeout,
                  "Seconds in which a request must have arrived, and an answer be taken on [30]");
@@ -172,12 +148,6 @@ void read_api_flags(ServeFlags& flags) {
 
 void read_server_flags(ServeFlags& flags) {
   server::HttpServerOptions& http = flags.server.http;
-  LLMOptions& llm = flags.options.llm;
-  llm.calculate_kv_scales = flags.calculate_kv_scales;
-  if (!flags.kv_cache_memory_bytes.empty()) {
-    llm.kv_cache_memory_bytes = parse_byte_size(flags.kv_cache_memory_bytes, "--kv-cache-memory-bytes");
-    if (llm.kv_cache_memory_bytes == 0) refuse_flag("--kv-cache-memory-bytes", "expected more than 0 bytes");
-  }
   const auto bytes = parse_byte_size(flags.max_request_bytes, "--max-request-bytes");
   if (bytes < 1024 || bytes > (std::int64_t{1} << 30))
     refuse_flag("--max-request-bytes", "expected 1024 bytes to 1G, found " + flags.max_request_bytes);
@@ -190,7 +160,8 @@ void read_server_flags(ServeFlags& flags) {
   if (flags.options.max_queue < 0 || flags.options.max_queue > kMaxConnections)
     refuse_flag("--max-queue", "expected 0 to " + std::to_string(kMaxConnections) + ", found " +
                                    std::to_string(flags.options.max_queue));
-  http.max_connections = static_cast<std::size_t>(std::max(llm.max_num_seqs, 0) + flags.options.max_queue + 64);
+  http.max_connections = static_cast<std::size_t>(std::max(flags.options.llm.max_num_seqs, 0) +
+                                                  std::int64_t{flags.options.max_queue} + 64);
   const auto level = server::log_level(flags.log_level);
   if (!level)
     refuse_flag("--log-level",
@@ -200,6 +171,7 @@ void read_server_flags(ServeFlags& flags) {
 }
 
 int serve(ServeFlags& flags) {
+  flags.options.llm = engine_options(flags.engine);
   read_api_flags(flags);
   read_server_flags(flags);
   const auto load = [&flags] {
@@ -221,7 +193,8 @@ Command add_serve_command(CLI::App& program) {
       "      -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Why is the sky blue?\"}], \"max_tokens\": "
       "64}'");
   const auto flags = std::make_shared<ServeFlags>();
-  add_engine_flags(*app, *flags);
+  add_engine_flags(*app, flags->engine);
+  add_batching_flags(*app, *flags);
   add_api_flags(*app, *flags);
   add_http_flags(*app, *flags);
   add_config_flag(*app);
