@@ -33,6 +33,7 @@ struct CalibrationOptions {
   bool scales_only = false;                // write the added shard, the index and config.json alone
   bool force = false;                      // replace a calibrated checkpoint that stands at `output`
   bool resume = false;                     // go on where an interrupted calibration with the same options stood
+  std::string dtype = "float32";           // of activations, as LLMOptions has it; bound has no use for it
   int threads = 0;                         // 0 = physical cores
   std::string isa = {};                    // forces a kernel table; empty = OCTET_ISA, then the fastest
 };
@@ -62,6 +63,7 @@ struct CalibrationResult {
   std::string observer;  // or "bound"
   std::vector<CalibratedLayer> layers;
   std::vector<std::string> notices;  // what a person should know, a line each
+  std::string dtype;                 // of activations: float32 or bfloat16
   std::string isa;
   int threads = 0;
 };

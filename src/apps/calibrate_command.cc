@@ -13,6 +13,7 @@
 
 #include "apps/commands.h"
 #include "apps/interruption.h"
+#include "apps/loading_flags.h"
 #include "apps/progress_bar.h"
 #include "apps/seed_flag.h"
 
@@ -74,8 +75,8 @@ void write_text(std::ostream& out, const CalibrateFlags& flags, const Calibratio
   }
   std::snprintf(rate, sizeof rate, "%.1f tokens/s", tokens_per_second(progress));
   out << progress.samples - result.skipped << " samples, " << progress.tokens << " tokens in "
-      << duration_text(progress.seconds) << ": " << rate << " (" << result.isa << ", " << result.threads
-      << " threads)\n"
+      << duration_text(progress.seconds) << ": " << rate << " (" << result.dtype << ", " << result.isa << ", "
+      << result.threads << " threads)\n"
       << "observer " << result.observer << ", strategy " << result.strategy << ", fp8_e4m3\n\n";
   write_scales(out, flags, result);
 }
@@ -99,6 +100,7 @@ void write_json(std::ostream& out, const CalibrationResult& result) {
                          {"tokens", progress.tokens},
                          {"seconds", progress.seconds},
                          {"tokens_per_second", tokens_per_second(progress)},
+                         {"dtype", result.dtype},
                          {"isa", result.isa},
                          {"threads", result.threads},
                          {"scales", layers}};
@@ -160,6 +162,7 @@ void add_flags(CLI::App& app, CalibrateFlags& flags) {
   app.add_flag("--scales-only", options.scales_only, "Write the added shard, the index and config.json alone");
   app.add_flag("--force", options.force, "Replace a calibrated checkpoint that stands there");
   app.add_flag("--resume", options.resume, "Go on where an interrupted calibration stood");
+  add_dtype_flag(app, options.dtype);
   app.add_option("--threads", options.threads, "Threads [the physical cores]");
   app.add_option("--isa", options.isa,
                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

@@ -6,6 +6,9 @@
 
 namespace octet::apps {
 
+// --dtype, as LLMOptions has it.
+void add_dtype_flag(CLI::App& app, std::string& dtype);
+
 // --dtype and --safetensors-load-strategy, as LLMOptions has them.
 void add_loading_flags(CLI::App& app, std::string& dtype, std::string& load_strategy);
 

@@ -77,8 +77,10 @@ class Calibration {
         observer_options_(llm::read_observer_options(options)),
         loaded_(llm::load_model(options.model, options.isa, options.threads, kStepTokens, "lazy")),
         config_(loaded_.model->config()),
+        dtype_(llm::choose_dtype(options.dtype, config_)),
         max_tokens_(llm::choose_seq_length(options, config_.max_position_embeddings)),
         observer_(calibrate::make_observer(observer_options_, config_)) {
+    loaded_.model->set_dtype(dtype_);
     output_ = llm::choose_output(options, *loaded_.checkpoint);
     output_.provenance.observer = options.observer;
     if (observer_options_.kind == calibrate::ObserverKind::percentile)
@@ -87,6 +89,7 @@ class Calibration {
     state_path_ = result_.output + ".resume";
     result_.strategy = options.strategy;
     result_.observer = options.observer;
+    result_.dtype = dtype_name(dtype_);
     result_.isa = loaded_.table->isa;
     result_.threads = loaded_.threads->num_threads();
   }
@@ -118,6 +121,7 @@ class Calibration {
                     {"strategy", options_.strategy},
                     {"observer", options_.observer},
                     {"targets", options_.targets},
+                    {"dtype", result_.dtype},
                     {"max_seq_length", std::to_string(max_tokens_)}};
     total_samples_ = static_cast<std::int64_t>(dataset.size());
   }
@@ -222,6 +226,7 @@ class Calibration {
   calibrate::ObserverOptions observer_options_;
   llm::LoadedModel loaded_;
   const model::ModelConfig& config_;
+  Dtype dtype_;  // of activations
   int max_tokens_;
   std::unique_ptr<calibrate::ScaleObserver> observer_;
   calibrate::CheckpointOutput output_;
@@ -253,6 +258,7 @@ CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
   result.strategy = options.strategy;
   result.observer = "bound";
   result.layers = calibrated_layers(scales);
+  result.dtype = dtype_name(Dtype::float32);
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
   return result;

@@ -89,6 +89,7 @@ void require_no_samples(const CalibrationOptions& options) {
   unused(options.num_samples != defaults.num_samples, "num_samples");
   unused(options.max_seq_length.has_value(), "max_seq_length");
   unused(options.resume, "resume");
+  unused(options.dtype != defaults.dtype, "dtype");
 }
 
 }  // namespace octet::llm

@@ -67,6 +67,23 @@ TEST_F(CalibrationTest, WritesACheckpointWhoseScalesAreUsed) {
   EXPECT_FALSE(llm.generate("ab", {.temperature = 0, .max_tokens = 4}).outputs[0].token_ids.empty());
 }
 
+TEST_F(CalibrationTest, RoundsActivationsWhereToldTo) {
+  const CalibrationResult exact = run_calibration(options_);
+  options_.dtype = "bfloat16";
+  options_.output = in("rounded");
+  const CalibrationResult rounded = run_calibration(options_);
+  EXPECT_EQ(exact.dtype, "float32");
+  EXPECT_EQ(rounded.dtype, "bfloat16");
+  bool same = true;
+  for (std::size_t layer = 0; layer < exact.layers.size(); ++layer) {
+    const float k = exact.layers[layer].k[0], v = exact.layers[layer].v[0];
+    EXPECT_NEAR(rounded.layers[layer].k[0], k, 0.02 * k);
+    EXPECT_NEAR(rounded.layers[layer].v[0], v, 0.02 * v);
+    same = same && rounded.layers[layer].k[0] == k && rounded.layers[layer].v[0] == v;
+  }
+  EXPECT_FALSE(same);
+}
+
 TEST_F(CalibrationTest, GoesOnWhereItWasInterrupted) {
   for (const char* observer : {"static_minmax", "minmax", "mse", "percentile"}) {
     options_.observer = observer;
@@ -116,6 +133,9 @@ TEST_F(CalibrationTest, AStateOfSomethingElseIsRefused) {
   other = options_;
   other.max_seq_length = 20;
   refused("max_seq_length", other);
+  other = options_;
+  other.dtype = "bfloat16";
+  refused("dtype", other);
   write_tiny_llm(folder_.path() / "tiny", {.seed = 2});
   refused("model", options_);
 }
@@ -165,6 +185,7 @@ TEST_F(CalibrationTest, ChecksOptionsBeforeItWorks) {
   refused("max_seq_length", [](auto& o) { o.max_seq_length = 1; });
   refused("max_seq_length", [](auto& o) { o.max_seq_length = 257; });
   refused("dataset", [](auto& o) { o.dataset = ""; });
+  refused("dtype", [](auto& o) { o.dtype = "float64"; });
   refused("model", [](auto& o) { o.model = ""; });
   refused("the checkpoint itself", [&](auto& o) { o.output = o.model; });
   fs::create_directory(in("there"));
@@ -217,6 +238,7 @@ TEST_F(CalibrationTest, TheBoundRefusesWhatIsForSamples) {
   EXPECT_EQ(refusal([](CalibrationOptions& o) { o.num_samples = 3; }), "num_samples" + meaningless);
   EXPECT_EQ(refusal([](CalibrationOptions& o) { o.max_seq_length = 64; }), "max_seq_length" + meaningless);
   EXPECT_EQ(refusal([](CalibrationOptions& o) { o.resume = true; }), "resume" + meaningless);
+  EXPECT_EQ(refusal([](CalibrationOptions& o) { o.dtype = "bfloat16"; }), "dtype" + meaningless);
   EXPECT_EQ(refusal([](CalibrationOptions& o) { o.strategy = "channel"; }),
             "strategy: expected tensor or attn_head, found 'channel'");
   EXPECT_EQ(refusal([](CalibrationOptions& o) { o.method = "guess"; }),
