@@ -17,10 +17,12 @@
 
 #include "base/thread_pool.h"
 #include "files/json_value.h"
+#include "numeric/weight_blocks.h"
 
 namespace octet::files {
 
-// The dtype as the safetensors header spells it.
+// The dtype as the safetensors header spells it; then those that only GGUF files have, as ggml spells them,
+// which store a row in blocks (numeric/weight_blocks.h).
 enum class TensorDtype : std::uint8_t {
   F64,
   F32,
@@ -36,21 +38,33 @@ enum class TensorDtype : std::uint8_t {
   U32,
   U16,
   U8,
-  BOOL
+  BOOL,
+  Q4_0,
+  Q4_1,
+  Q5_0,
+  Q5_1,
+  Q8_0,
+  Q4_K,
+  Q5_K,
+  Q6_K
 };
 std::string_view tensor_dtype_name(TensorDtype dtype);
+// Numbers of a block, 1 but for the block dtypes; and the bytes of a block.
+int tensor_block_elements(TensorDtype dtype);
 std::size_t tensor_dtype_bytes(TensorDtype dtype);
+// Empty where the dtype has no blocks.
+std::optional<BlockFormat> tensor_block_format(TensorDtype dtype);
 
 struct TensorView {
   std::string name;
-  std::string file;  // the path of the safetensors file, for errors
+  std::string file;  // the path of the safetensors or GGUF file, for errors
   TensorDtype dtype = TensorDtype::F32;
   std::vector<std::int64_t> shape;  // [] for a scalar
   // Little-endian, row-major, exactly shape * dtype bytes; in a Checkpoint aligned for the dtype.
   std::span<const std::byte> data;
 
   std::int64_t elements() const;
-  // All elements as float; F32, F16, BF16, F8_E4M3, F8_E5M2 only, else throws Error{unsupported}.
+  // All elements as float; F32, F16, BF16, F8_E4M3, F8_E5M2 and blocks only, else throws Error{unsupported}.
   std::vector<float> to_floats() const;
   // Throws Error of this code with "FILE: tensor NAME" as context.
   [[noreturn]] void fail(const std::string& message) const;

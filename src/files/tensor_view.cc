@@ -18,7 +18,7 @@ struct DtypeRow {
 };
 
 // In the order of TensorDtype.
-constexpr std::array<DtypeRow, 15> kDtypes{{{"F64", 8},
+constexpr std::array<DtypeRow, 23> kDtypes{{{"F64", 8},
                                             {"F32", 4},
                                             {"F16", 2},
                                             {"BF16", 2},
@@ -32,8 +32,16 @@ constexpr std::array<DtypeRow, 15> kDtypes{{{"F64", 8},
                                             {"U32", 4},
                                             {"U16", 2},
                                             {"U8", 1},
-                                            {"BOOL", 1}}};
-static_assert(kDtypes.size() == static_cast<std::size_t>(TensorDtype::BOOL) + 1);
+                                            {"BOOL", 1},
+                                            {"Q4_0", block_bytes(BlockFormat::q4_0)},
+                                            {"Q4_1", block_bytes(BlockFormat::q4_1)},
+                                            {"Q5_0", block_bytes(BlockFormat::q5_0)},
+                                            {"Q5_1", block_bytes(BlockFormat::q5_1)},
+                                            {"Q8_0", block_bytes(BlockFormat::q8_0)},
+                                            {"Q4_K", block_bytes(BlockFormat::q4_k)},
+                                            {"Q5_K", block_bytes(BlockFormat::q5_k)},
+                                            {"Q6_K", block_bytes(BlockFormat::q6_k)}}};
+static_assert(kDtypes.size() == static_cast<std::size_t>(TensorDtype::Q6_K) + 1);
 static_assert(std::endian::native == std::endian::little, "tensor bytes are read as they stand in the file");
 
 // `Stored` has one member, its bits; the data may stand at any alignment.
@@ -48,6 +56,16 @@ std::vector<float> convert_all(std::span<const std::byte> data, Convert convert)
   return values;
 }
 
+std::vector<float> convert_blocks(std::span<const std::byte> data, BlockFormat format) {
+  const auto bytes = static_cast<std::size_t>(block_bytes(format));
+  std::vector<float> values;
+  values.reserve(data.size() / bytes * static_cast<std::size_t>(block_elements(format)));
+  for (std::size_t at = 0; at < data.size(); at += bytes)
+    for (int i = 0; i < block_elements(format); ++i)
+      values.push_back(block_number(format, data.data() + at, i));
+  return values;
+}
+
 }  // namespace
 
 std::string_view tensor_dtype_name(TensorDtype dtype) {
@@ -56,11 +74,24 @@ std::string_view tensor_dtype_name(TensorDtype dtype) {
 
 std::size_t tensor_dtype_bytes(TensorDtype dtype) { return kDtypes.at(static_cast<std::size_t>(dtype)).bytes; }
 
+std::optional<BlockFormat> tensor_block_format(TensorDtype dtype) {
+  if (dtype < TensorDtype::Q4_0) return std::nullopt;
+  return static_cast<BlockFormat>(static_cast<int>(dtype) - static_cast<int>(TensorDtype::Q4_0));
+}
+static_assert(static_cast<int>(TensorDtype::Q6_K) - static_cast<int>(TensorDtype::Q4_0) ==
+              static_cast<int>(BlockFormat::q6_k));
+
+int tensor_block_elements(TensorDtype dtype) {
+  const auto format = tensor_block_format(dtype);
+  return format ? block_elements(*format) : 1;
+}
+
 std::int64_t TensorView::elements() const {
-  return static_cast<std::int64_t>(data.size() / tensor_dtype_bytes(dtype));
+  return static_cast<std::int64_t>(data.size() / tensor_dtype_bytes(dtype)) * tensor_block_elements(dtype);
 }
 
 std::vector<float> TensorView::to_floats() const {
+  if (const auto format = tensor_block_format(dtype)) return convert_blocks(data, *format);
   const auto widen = [](auto stored) { return stored.to_float(); };
   switch (dtype) {
     case TensorDtype::F32:
