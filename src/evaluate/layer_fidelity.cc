@@ -10,7 +10,6 @@
 #include "evaluate/cached_sequences.h"
 #include "evaluate/stored_values.h"
 #include "kernels/hadamard.h"
-#include "model/rope.h"
 #include "model/step.h"
 #include "numeric/fp8.h"
 
@@ -71,10 +70,7 @@ class Trials : public model::AttentionObserver {
  public:
   Trials(std::span<const Subject> subjects, const model::ModelConfig& config, const kernels::KernelTable& table,
          ThreadPool& pool)
-      : config_(config),
-        table_(table),
-        pool_(pool),
-        inverse_frequencies_(model::inverse_frequencies(config.rope, config.head_dim)) {
+      : config_(config), table_(table), pool_(pool) {
     const auto sums = [](int heads) { return std::vector<ErrorSums>(static_cast<std::size_t>(heads)); };
     for (const Subject& subject : subjects) {
       trials_.push_back(std::make_unique<Trial>(subject, table, pool));
@@ -98,7 +94,8 @@ class Trials : public model::AttentionObserver {
     plan_.max_blocks = last_position / block_size + 1;
     plan_.block_tables.resize(static_cast<std::size_t>(plan_.max_blocks));
     std::iota(plan_.block_tables.begin(), plan_.block_tables.end(), 0);
-    for (const auto& trial : trials_) trial->step.begin(plan_, *trial->subject.cache, inverse_frequencies_);
+    for (const auto& trial : trials_)
+      trial->step.begin(plan_, *trial->subject.cache, {});  // what comes is turned
   }
 
   void observe_qkv(int layer, const model::HeadRows& q, const model::HeadRows& k,
@@ -175,7 +172,6 @@ class Trials : public model::AttentionObserver {
   const model::ModelConfig& config_;
   const kernels::KernelTable& table_;
   ThreadPool& pool_;
-  std::vector<float> inverse_frequencies_;
   model::BatchPlan plan_;
   std::vector<std::unique_ptr<Trial>> trials_;  // steps refer to their workspaces: they must not move
 };

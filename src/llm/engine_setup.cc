@@ -112,6 +112,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   setup.default_params = read_default_sampling_params(checkpoint);
   setup.max_num_batched_tokens = options.max_num_batched_tokens;
   setup.max_model_len = choose_max_model_len(options.max_model_len, config);
+  loaded.model->set_max_model_len(setup.max_model_len);
 
   CacheChoice choice = choose_cache({options.kv_cache_dtype, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                                      options.kv_cache_dtype_skip_layers},

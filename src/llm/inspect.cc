@@ -28,18 +28,40 @@ std::string plain_number(double value) {
 
 std::string describe_rope(const model::RopeConfig& rope) {
   const std::string theta = "theta " + plain_number(rope.theta);
+  const std::string factor = ", factor " + plain_number(rope.factor);
+  const std::string original =
+      ", original_max_position_embeddings " + std::to_string(rope.original_max_position_embeddings);
   switch (rope.type) {
     case model::RopeConfig::Type::default_:
       return "default, " + theta;
     case model::RopeConfig::Type::linear:
-      return "linear, " + theta + ", factor " + plain_number(rope.factor);
+      return "linear, " + theta + factor;
     case model::RopeConfig::Type::llama3:
-      return "llama3, " + theta + ", factor " + plain_number(rope.factor) + ", low_freq_factor " +
-             plain_number(rope.low_freq_factor) + ", high_freq_factor " + plain_number(rope.high_freq_factor) +
-             ", original_max_position_embeddings " + std::to_string(rope.original_max_position_embeddings);
+      return "llama3, " + theta + factor + ", low_freq_factor " + plain_number(rope.low_freq_factor) +
+             ", high_freq_factor " + plain_number(rope.high_freq_factor) + original;
+    case model::RopeConfig::Type::yarn:
+      return "yarn, " + theta + factor + ", attention_factor " + plain_number(rope.attention_factor) + original;
+    case model::RopeConfig::Type::longrope:
+      return "longrope, " + theta + factor + ", attention_factor " + plain_number(rope.attention_factor) +
+             original;
   }
   OCTET_CHECK(false);
   return {};
+}
+
+// Each once, in the order of the layers that they turn.
+std::string describe_ropes(const model::ModelConfig& config) {
+  std::string text;
+  for (const model::RopeConfig& rope : config.ropes) {
+    text.append(text.empty() ? "" : "; ").append(describe_rope(rope));
+    if (rope.rotary_dim != config.head_dim)
+      text += ", the first " + std::to_string(rope.rotary_dim) + " elements of a head";
+  }
+  std::int64_t without = 0;
+  for (const model::LayerConfig& layer : config.layers)
+    without += layer.rope == model::LayerConfig::kNoRope ? 1 : 0;
+  if (without > 0) text += "; none in " + std::to_string(without) + " layers";
+  return text;
 }
 
 void describe_config(const model::ModelConfig& config, CheckpointInfo& info) {
@@ -55,7 +77,7 @@ void describe_config(const model::ModelConfig& config, CheckpointInfo& info) {
   info.max_position_embeddings = config.max_position_embeddings;
   info.sliding_window = config.sliding_window;
   info.tie_word_embeddings = config.tie_word_embeddings;
-  info.rope = describe_rope(config.rope);
+  info.rope = describe_ropes(config);
   info.dtype = dtype_name(config.dtype);
 }
 
@@ -86,7 +108,7 @@ void check_weights(const files::Checkpoint& checkpoint, const model::ModelConfig
   const model::Architecture* architecture = model::find_architecture(config.architecture);
   OCTET_CHECK(architecture != nullptr);  // read_model_config refuses the others
   try {
-    architecture->load_weights(checkpoint, config);
+    model::load_weights(*architecture, checkpoint, config);
   } catch (const Error& error) {
     info.weights_error = error.what();
   }

@@ -3,7 +3,6 @@
 // Pieces have fixed lengths, whatever the number of threads and whoever else is in the batch, so that a
 // sequence's result does not depend on either.
 #include <algorithm>
-#include <cmath>
 
 #include "model/step.h"
 
@@ -21,27 +20,26 @@ const std::int32_t* block_table(const Step& step, int seq) {
   return step.plan->block_tables.data() + static_cast<std::int64_t>(seq) * step.plan->max_blocks;
 }
 
-float softmax_scale(const ModelConfig& config) { return 1.0f / std::sqrt(static_cast<float>(config.head_dim)); }
+float softmax_scale(const ModelConfig& config) { return static_cast<float>(config.attention_scale); }
 
-void plan_decode(Step& step, int seq, int token) {
+void plan_decode(const Step& step, AttentionPieces& pieces, int seq, int token) {
   const int end = step.plan->positions[static_cast<std::size_t>(token)] + 1;
-  const int window = step.config.sliding_window;
-  const int begin = window > 0 ? std::max(0, end - window) : 0;
+  const int begin = pieces.window > 0 ? std::max(0, end - pieces.window) : 0;
   // One accumulator over the whole context is what that arithmetic is about.
   const int length = step.math == kernels::AttentionMath::fp8_hopper_plain ? end - begin : kDecodePiece;
   for (int head = 0; head < step.config.num_kv_heads; ++head) {
-    const int first = static_cast<int>(step.decode_items.size());
+    const int first = static_cast<int>(pieces.decode_items.size());
     for (int piece = begin; piece < end; piece += length)
-      step.decode_items.push_back({seq, token, head, piece, std::min(piece + length, end)});
-    step.merge_items.push_back({token, head, first, static_cast<int>(step.decode_items.size()) - first});
+      pieces.decode_items.push_back({seq, token, head, piece, std::min(piece + length, end)});
+    pieces.merge_items.push_back({token, head, first, static_cast<int>(pieces.decode_items.size()) - first});
   }
 }
 
-void plan_prefill(Step& step, int seq, int first, int last) {
+void plan_prefill(const Step& step, AttentionPieces& pieces, int seq, int first, int last) {
   const int tile = std::max(1, kPrefillRows / step.config.group());
   for (int token = first; token < last; token += tile)
     for (int head = 0; head < step.config.num_kv_heads; ++head)
-      step.prefill_items.push_back({seq, token, head, std::min(tile, last - token)});
+      pieces.prefill_items.push_back({seq, token, head, std::min(tile, last - token)});
 }
 
 // Whether a layer's two products take FP8 numbers: the 16-bit layers among FP8 ones cannot.
@@ -122,8 +120,9 @@ void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qk
   if (!is_quantized(step, view)) {
     const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.prefill_attention_bf16 != nullptr;
     const auto attention = bf16 ? step.table.prefill_attention_bf16 : step.table.prefill_attention;
-    attention({q, row_width, item.num_queries, group, first_position, c.sliding_window, softmax_scale(c), &view,
-               item.kv_head, block_table(step, item.seq), to, out_width, scratch_of(step, thread)});
+    attention({q, row_width, item.num_queries, group, first_position, step.layer_config(layer).sliding_window,
+               softmax_scale(c), &view, item.kv_head, block_table(step, item.seq), to, out_width,
+               scratch_of(step, thread)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
@@ -131,7 +130,7 @@ void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qk
   args.q_stride = row_width;
   args.num_queries = item.num_queries;
   args.first_position = first_position;
-  args.window = c.sliding_window;
+  args.window = step.layer_config(layer).sliding_window;
   args.end = first_position + item.num_queries;
   args.out = to;
   args.out_stride = out_width;
@@ -151,33 +150,59 @@ std::size_t scratch_floats(const Step& step, int most_queries) {
   return floats;
 }
 
-}  // namespace
-
-void plan_attention(Step& step) {
+void plan_pieces(const Step& step, AttentionPieces& pieces) {
   const BatchPlan& plan = *step.plan;
-  step.decode_items.clear();
-  step.merge_items.clear();
-  step.prefill_items.clear();
-  int most_queries = 0;
+  pieces.decode_items.clear();
+  pieces.merge_items.clear();
+  pieces.prefill_items.clear();
   for (int seq = 0; seq < plan.num_seqs(); ++seq) {
     const int first = plan.query_start[static_cast<std::size_t>(seq)];
     const int last = plan.query_start[static_cast<std::size_t>(seq) + 1];
     const int prompt_left =
         plan.prompt_lengths[static_cast<std::size_t>(seq)] - plan.positions[static_cast<std::size_t>(first)];
     const int decode = first + std::clamp(prompt_left, 0, last - first);
-    plan_prefill(step, seq, first, decode);
-    for (int token = decode; token < last; ++token) plan_decode(step, seq, token);
+    plan_prefill(step, pieces, seq, first, decode);
+    for (int token = decode; token < last; ++token) plan_decode(step, pieces, seq, token);
   }
   // The latest positions attend to most: start with them, so that the threads end together.
-  std::stable_sort(step.prefill_items.begin(), step.prefill_items.end(),
+  std::stable_sort(pieces.prefill_items.begin(), pieces.prefill_items.end(),
                    [&](const PrefillItem& a, const PrefillItem& b) {
                      return plan.positions[static_cast<std::size_t>(a.token)] >
                             plan.positions[static_cast<std::size_t>(b.token)];
                    });
-  for (const PrefillItem& item : step.prefill_items) most_queries = std::max(most_queries, item.num_queries);
+}
 
+// One of each window that layers have.
+std::vector<AttentionPieces> pieces_of_windows(const ModelConfig& config) {
+  std::vector<AttentionPieces> all;
+  for (const LayerConfig& layer : config.layers) {
+    const auto same = [&](const AttentionPieces& pieces) { return pieces.window == layer.sliding_window; };
+    if (std::none_of(all.begin(), all.end(), same)) all.push_back({layer.sliding_window});
+  }
+  return all;
+}
+
+}  // namespace
+
+const AttentionPieces& Step::pieces_of(int layer) const {
+  const auto found = std::find_if(
+      attention_pieces.begin(), attention_pieces.end(),
+      [&](const AttentionPieces& pieces) { return pieces.window == layer_config(layer).sliding_window; });
+  return *found;
+}
+
+void plan_attention(Step& step) {
+  if (step.attention_pieces.empty()) step.attention_pieces = pieces_of_windows(step.config);
+  int most_queries = 0;
+  std::size_t most_decode_items = 0;
+  for (AttentionPieces& pieces : step.attention_pieces) {
+    plan_pieces(step, pieces);
+    for (const PrefillItem& item : pieces.prefill_items)
+      most_queries = std::max(most_queries, item.num_queries);
+    most_decode_items = std::max(most_decode_items, pieces.decode_items.size());
+  }
   const ModelConfig& c = step.config;
-  const auto rows = step.decode_items.size() * static_cast<std::size_t>(c.group());
+  const auto rows = most_decode_items * static_cast<std::size_t>(c.group());
   step.workspace.partial_out.reserve(rows * static_cast<std::size_t>(c.head_dim));
   step.workspace.partial_max.reserve(rows);
   step.workspace.partial_sum.reserve(rows);
@@ -187,22 +212,23 @@ void plan_attention(Step& step) {
 
 void attend(Step& step, int layer, const float* qkv, float* out) {
   const kernels::KvView& view = step.cache->view(layer);
+  const AttentionPieces& pieces = step.pieces_of(layer);
   const std::int64_t row_width =
       static_cast<std::int64_t>(step.config.num_heads + 2 * step.config.num_kv_heads) * step.config.head_dim;
-  const std::size_t prefills = step.prefill_items.size();
-  step.pool.run(prefills + step.decode_items.size(), [&](std::size_t index, int thread) {
+  const std::size_t prefills = pieces.prefill_items.size();
+  step.pool.run(prefills + pieces.decode_items.size(), [&](std::size_t index, int thread) {
     if (index < prefills)
-      run_prefill(step, step.prefill_items[index], layer, qkv, row_width, out, thread);
+      run_prefill(step, pieces.prefill_items[index], layer, qkv, row_width, out, thread);
     else
-      run_decode(step, step.decode_items[index - prefills], index - prefills, layer, qkv, row_width, thread);
+      run_decode(step, pieces.decode_items[index - prefills], index - prefills, layer, qkv, row_width, thread);
   });
   // Merging reads what fits in the first-level cache: not worth a fork for a few sequences.
   constexpr std::size_t kParallelMerges = 16;
-  const auto merge = [&](std::size_t index, int) { run_merge(step, step.merge_items[index], view, out); };
-  if (step.merge_items.size() >= kParallelMerges)
-    step.pool.run(step.merge_items.size(), merge);
+  const auto merge = [&](std::size_t index, int) { run_merge(step, pieces.merge_items[index], view, out); };
+  if (pieces.merge_items.size() >= kParallelMerges)
+    step.pool.run(pieces.merge_items.size(), merge);
   else
-    for (std::size_t i = 0; i < step.merge_items.size(); ++i) merge(i, 0);
+    for (std::size_t i = 0; i < pieces.merge_items.size(); ++i) merge(i, 0);
   if (step.observer != nullptr)
     step.observer->observe_output(
         layer, {out, static_cast<std::int64_t>(step.config.num_heads) * step.config.head_dim, step.num_tokens(),

@@ -19,6 +19,12 @@ const Architecture& require_architecture(const ModelConfig& config) {
   return *architecture;
 }
 
+std::vector<RopeFrequencies> frequencies_of_ropes(const ModelConfig& config, int max_model_len) {
+  std::vector<RopeFrequencies> all;
+  for (const RopeConfig& rope : config.ropes) all.push_back(rope_frequencies(rope, max_model_len));
+  return all;
+}
+
 }  // namespace
 
 struct Model::Impl {
@@ -26,7 +32,7 @@ struct Model::Impl {
   ModelConfig config;
   const Architecture& architecture;
   Weights weights;
-  std::vector<float> inverse_frequencies;  // [head_dim / 2]
+  std::vector<RopeFrequencies> ropes;  // of config.ropes
   int max_batched_tokens;
   Workspace workspace;
   Step step;
@@ -36,8 +42,8 @@ struct Model::Impl {
       : checkpoint(std::move(opened)),
         config(read_model_config(checkpoint->config())),
         architecture(require_architecture(config)),
-        weights(architecture.load_weights(*checkpoint, config)),
-        inverse_frequencies(model::inverse_frequencies(config.rope, config.head_dim)),
+        weights(load_weights(architecture, *checkpoint, config)),
+        ropes(frequencies_of_ropes(config, config.max_position_embeddings)),
         max_batched_tokens(max_tokens),
         step{config, table, pool, workspace} {}
 
@@ -60,7 +66,7 @@ const Weights& Model::weights() const { return impl_->weights; }
 
 std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   impl_->check(plan, cache);
-  impl_->step.begin(plan, cache, impl_->inverse_frequencies);
+  impl_->step.begin(plan, cache, impl_->ropes);
   float* hidden = impl_->workspace.hidden.data();
   impl_->embed(plan, hidden);
   for (int layer = 0; layer < impl_->config.num_layers; ++layer)
@@ -73,6 +79,8 @@ void Model::set_dtype(Dtype dtype) {
   OCTET_CHECK(dtype == Dtype::float32 || dtype == Dtype::bfloat16);
   impl_->step.dtype = dtype;
 }
+
+void Model::set_max_model_len(int tokens) { impl_->ropes = frequencies_of_ropes(impl_->config, tokens); }
 
 void Model::set_attention_math(kernels::AttentionMath math) { impl_->step.math = math; }
 

@@ -39,6 +39,10 @@ class Model {
   // float32.
   void set_dtype(Dtype dtype);
 
+  // The most tokens that any sequence will have, the config's max_position_embeddings until it is set: LongRoPE
+  // has one set of frequencies for contexts beyond the original and one for shorter ones.
+  void set_max_model_len(int tokens);
+
   // How every later step attends to the layers whose keys and values are both FP8; fp32 until it is set.
   // Queries take the q scales of the cache where it has them.
   void set_attention_math(kernels::AttentionMath math);

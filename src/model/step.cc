@@ -29,6 +29,39 @@ void for_each_token(Step& step, int num_tokens, int row_floats, Task&& task) {
   });
 }
 
+void compute_angles(const BatchPlan& plan, const RopeFrequencies& rope, AlignedFloats& cosines,
+                    AlignedFloats& sines) {
+  const std::size_t tokens = plan.positions.size(), half = rope.inverse_frequencies.size();
+  float* cos = cosines.reserve(tokens * half);
+  float* sin = sines.reserve(tokens * half);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t i = 0; i < half; ++i) {
+      // The angle is rounded to float first: so does the reference implementation.
+      const float angle = static_cast<float>(plan.positions[t]) * rope.inverse_frequencies[i];
+      cos[t * half + i] = std::cos(angle) * rope.scale;
+      sin[t * half + i] = std::sin(angle) * rope.scale;
+    }
+  }
+}
+
+// Turns all heads of q and k of one token, which stand side by side.
+void rotate_heads(Step& step, int layer, int token, float* q) {
+  const ModelConfig& c = step.config;
+  const int rope = step.layer_config(layer).rope;
+  if (rope == LayerConfig::kNoRope) return;
+  const auto index = static_cast<std::size_t>(rope);
+  const int rotary_dim = c.ropes[index].rotary_dim;
+  const std::int64_t angles = static_cast<std::int64_t>(token) * (rotary_dim / 2);
+  const float* cos = step.workspace.cos[index].data() + angles;
+  const float* sin = step.workspace.sin[index].data() + angles;
+  const int heads = c.num_heads + c.num_kv_heads;
+  if (rotary_dim == c.head_dim) {
+    step.table.rope(q, cos, sin, heads, c.head_dim);
+    return;
+  }
+  for (int head = 0; head < heads; ++head) step.table.rope(q + head * c.head_dim, cos, sin, 1, rotary_dim);
+}
+
 }  // namespace
 
 void AlignedFloats::Free::operator()(float* data) const { std::free(data); }
@@ -44,7 +77,7 @@ float* AlignedFloats::reserve(std::size_t size) {
   return data_.get();
 }
 
-void Step::begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const float> inverse_frequencies) {
+void Step::begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const RopeFrequencies> ropes) {
   plan = &batch;
   cache = &kv_cache;
   const auto tokens = static_cast<std::size_t>(batch.num_tokens());
@@ -57,17 +90,10 @@ void Step::begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const 
   workspace.gate_up.reserve(tokens * 2 * width(config.intermediate_size));
   workspace.thread_scratch.resize(static_cast<std::size_t>(pool.num_threads()));
 
-  const std::size_t half = inverse_frequencies.size();
-  float* cos = workspace.cos.reserve(tokens * half);
-  float* sin = workspace.sin.reserve(tokens * half);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t i = 0; i < half; ++i) {
-      // The angle is rounded to float first: so does the reference implementation.
-      const float angle = static_cast<float>(batch.positions[t]) * inverse_frequencies[i];
-      cos[t * half + i] = std::cos(angle);
-      sin[t * half + i] = std::sin(angle);
-    }
-  }
+  workspace.cos.resize(ropes.size());
+  workspace.sin.resize(ropes.size());
+  for (std::size_t r = 0; r < ropes.size(); ++r)
+    compute_angles(batch, ropes[r], workspace.cos[r], workspace.sin[r]);
   plan_attention(*this);
 }
 
@@ -86,10 +112,7 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
   const int row_width = q_width + 2 * kv_width;
   const kernels::KvView& view = step.cache->view(layer);
   const auto rotate = [&](int t) {
-    const std::int64_t angles = static_cast<std::int64_t>(t) * (c.head_dim / 2);
-    // q and k stand side by side, so one call turns all their heads.
-    step.table.rope(qkv + static_cast<std::int64_t>(t) * row_width, step.workspace.cos.data() + angles,
-                    step.workspace.sin.data() + angles, c.num_heads + c.num_kv_heads, c.head_dim);
+    rotate_heads(step, layer, t, qkv + static_cast<std::int64_t>(t) * row_width);
   };
   const auto store = [&](int t) {
     // Queries and keys alike, so that their products stay what they are.

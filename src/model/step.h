@@ -16,6 +16,7 @@
 #include "model/attention_observer.h"
 #include "model/batch_plan.h"
 #include "model/config.h"
+#include "model/rope.h"
 #include "model/weights.h"
 
 namespace octet::model {
@@ -44,7 +45,7 @@ struct Workspace {
   AlignedFloats gate_up;                      // [T, 2F]
   AlignedFloats projected;                    // [T, D]
   AlignedFloats logits;                       // [L, V]
-  AlignedFloats cos, sin;                     // [T, d / 2]
+  std::vector<AlignedFloats> cos, sin;        // of each of the config's ropes, [T, rotary_dim / 2]
   AlignedFloats partial_out;                  // [decode items, group, d]
   AlignedFloats partial_max, partial_sum;     // [decode items, group]
   AlignedFloats bfloats;                      // [T, columns] of bfloat16: rounded activations
@@ -65,6 +66,14 @@ struct PrefillItem {
   int seq, token, kv_head, num_queries;
 };
 
+// The pieces of all layers that have the same window: planned once a step.
+struct AttentionPieces {
+  int window;  // LayerConfig::sliding_window
+  std::vector<DecodeItem> decode_items{};
+  std::vector<MergeItem> merge_items{};
+  std::vector<PrefillItem> prefill_items{};
+};
+
 struct Step {
   const ModelConfig& config;
   const kernels::KernelTable& table;
@@ -75,14 +84,13 @@ struct Step {
   kv::KvCache* cache = nullptr;
   kernels::AttentionMath math = kernels::AttentionMath::fp32;  // of the layers whose keys and values are FP8
   AttentionObserver* observer = nullptr;                       // or nobody watches
-  // Attention's pieces, the same for every layer: planned once a step.
-  std::vector<DecodeItem> decode_items{};
-  std::vector<MergeItem> merge_items{};
-  std::vector<PrefillItem> prefill_items{};
+  std::vector<AttentionPieces> attention_pieces{};             // one of each window that layers have
 
-  // Sizes the workspace, computes rotary angles and cuts attention into pieces.
-  void begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const float> inverse_frequencies);
+  // Sizes the workspace, computes rotary angles and cuts attention into pieces. `ropes` as the config's.
+  void begin(const BatchPlan& batch, kv::KvCache& kv_cache, std::span<const RopeFrequencies> ropes);
   int num_tokens() const { return plan->num_tokens(); }
+  const LayerConfig& layer_config(int layer) const { return config.layers[static_cast<std::size_t>(layer)]; }
+  const AttentionPieces& pieces_of(int layer) const;
 };
 
 // Cuts the step's attention into pieces and sizes its buffers; begin() calls it.

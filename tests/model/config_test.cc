@@ -62,10 +62,10 @@ TEST(ModelConfig, ReadsAPlainLlama) {
   EXPECT_EQ(c.sliding_window, 0);
   EXPECT_FLOAT_EQ(c.rms_norm_eps, 1e-5f);
   EXPECT_TRUE(c.tie_word_embeddings);
-  EXPECT_FALSE(c.attention_bias);
+  EXPECT_FALSE(c.qkv_bias || c.o_bias);
   EXPECT_FALSE(c.mlp_bias);
-  EXPECT_EQ(c.rope.type, RopeConfig::Type::default_);
-  EXPECT_DOUBLE_EQ(c.rope.theta, 100000.0);
+  EXPECT_EQ(c.ropes[0].type, RopeConfig::Type::default_);
+  EXPECT_DOUBLE_EQ(c.ropes[0].theta, 100000.0);
   EXPECT_EQ(c.dtype, Dtype::bfloat16);
   EXPECT_EQ(c.eos_token_ids, std::vector<std::int32_t>{2});
 }
@@ -76,7 +76,7 @@ TEST(ModelConfig, FillsInTheDefaultsOfTransformers) {
       R"("intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":4,"max_position_embeddings":16})");
   EXPECT_EQ(c.num_kv_heads, 4);
   EXPECT_FLOAT_EQ(c.rms_norm_eps, 1e-6f);
-  EXPECT_DOUBLE_EQ(c.rope.theta, 10000.0);
+  EXPECT_DOUBLE_EQ(c.ropes[0].theta, 10000.0);
   EXPECT_FALSE(c.tie_word_embeddings);
   EXPECT_EQ(c.dtype, Dtype::float32);
   EXPECT_TRUE(c.eos_token_ids.empty());
@@ -122,11 +122,14 @@ TEST(ModelConfig, ValuesThatAreNotRunAreNamed) {
   EXPECT_NO_THROW(llama("\"hidden_act\":\"silu\",\"pretraining_tp\":1"));
   expect_unsupported({"hidden_act", "gelu", "silu"}, "\"hidden_act\":\"gelu\"");
   expect_unsupported({"pretraining_tp", "2"}, "\"pretraining_tp\":2");
-  expect_unsupported({"partial_rotary_factor", "0.5"}, "\"partial_rotary_factor\":0.5");
+  EXPECT_EQ(llama("\"partial_rotary_factor\":0.5").ropes[0].rotary_dim, 8);
+  expect_invalid({"partial_rotary_factor", "1.5"}, "\"partial_rotary_factor\":1.5");
+  expect_invalid({"partial_rotary_factor", "0.2", "pairs"}, "\"partial_rotary_factor\":0.2");
 }
 
 TEST(ModelConfig, Biases) {
-  EXPECT_TRUE(llama("\"attention_bias\":true").attention_bias);
+  EXPECT_TRUE(llama("\"attention_bias\":true").qkv_bias);
+  EXPECT_TRUE(llama("\"attention_bias\":true").o_bias);
   EXPECT_TRUE(llama("\"mlp_bias\":true").mlp_bias);
 }
 
@@ -150,12 +153,13 @@ constexpr const char* kLlama3 =
     R"("factor":32.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192)";
 
 TEST(ModelConfig, RopeBeforeTransformers5) {
-  EXPECT_EQ(llama("\"rope_scaling\":null").rope.type, RopeConfig::Type::default_);
-  const RopeConfig linear = llama(R"("rope_theta":5e5,"rope_scaling":{"type":"linear","factor":2})").rope;
+  EXPECT_EQ(llama("\"rope_scaling\":null").ropes[0].type, RopeConfig::Type::default_);
+  const RopeConfig linear = llama(R"("rope_theta":5e5,"rope_scaling":{"type":"linear","factor":2})").ropes[0];
   EXPECT_EQ(linear.type, RopeConfig::Type::linear);
   EXPECT_DOUBLE_EQ(linear.factor, 2.0);
   EXPECT_DOUBLE_EQ(linear.theta, 5e5);
-  const RopeConfig llama3 = llama(std::string(R"("rope_scaling":{"rope_type":"llama3",)") + kLlama3 + "}").rope;
+  const RopeConfig llama3 =
+      llama(std::string(R"("rope_scaling":{"rope_type":"llama3",)") + kLlama3 + "}").ropes[0];
   EXPECT_EQ(llama3.type, RopeConfig::Type::llama3);
   EXPECT_DOUBLE_EQ(llama3.factor, 32.0);
   EXPECT_DOUBLE_EQ(llama3.low_freq_factor, 1.0);
@@ -164,27 +168,27 @@ TEST(ModelConfig, RopeBeforeTransformers5) {
 }
 
 TEST(ModelConfig, RopeSinceTransformers5) {
-  const RopeConfig plain = llama(R"("rope_parameters":{"rope_theta":100000.0,"rope_type":"default"})").rope;
+  const RopeConfig plain = llama(R"("rope_parameters":{"rope_theta":100000.0,"rope_type":"default"})").ropes[0];
   EXPECT_EQ(plain.type, RopeConfig::Type::default_);
   EXPECT_DOUBLE_EQ(plain.theta, 1e5);
-  EXPECT_DOUBLE_EQ(llama(R"("rope_parameters":{"rope_theta":3e5})").rope.theta, 3e5);
+  EXPECT_DOUBLE_EQ(llama(R"("rope_parameters":{"rope_theta":3e5})").ropes[0].theta, 3e5);
   const RopeConfig llama3 =
       llama(std::string(R"("rope_parameters":{"rope_type":"llama3","rope_theta":500000.0,)") + kLlama3 + "}")
-          .rope;
+          .ropes[0];
   EXPECT_EQ(llama3.type, RopeConfig::Type::llama3);
   EXPECT_DOUBLE_EQ(llama3.theta, 5e5);
   EXPECT_NO_THROW(llama(R"("rope_theta":100000,"rope_parameters":{"rope_theta":100000.0})"));
 }
 
 TEST(ModelConfig, RopeThatIsNotRunOrContradictsItself) {
-  for (const char* type : {"yarn", "dynamic", "longrope", "su", "mrope"})
-    expect_unsupported({"rope_scaling.rope_type", type, "default, linear, llama3"},
+  for (const char* type : {"dynamic", "mrope", "proportional"})
+    expect_unsupported({"rope_scaling.rope_type", type, "default, linear, llama3, yarn, longrope"},
                        std::string(R"("rope_scaling":{"factor":2.0,"rope_type":")") + type + "\"}");
   expect_unsupported({"rope_parameters.beta_fast"}, R"("rope_parameters":{"beta_fast":32})");
   expect_unsupported({"rope_parameters.full_attention"},
                      R"("rope_parameters":{"full_attention":{"rope_theta":1e4}})");
-  expect_unsupported({"rope_parameters.partial_rotary_factor"},
-                     R"("rope_parameters":{"partial_rotary_factor":0.25})");
+  expect_invalid({"rope_parameters.partial_rotary_factor", "contradicts"},
+                 R"("partial_rotary_factor":0.5,"rope_parameters":{"partial_rotary_factor":0.25})");
   expect_invalid({"rope_scaling.rope_type", "missing"}, R"("rope_scaling":{"factor":2.0})");
   expect_invalid({"rope_scaling.rope_type", "contradicts type"},
                  R"("rope_scaling":{"factor":2.0,"rope_type":"linear","type":"llama3"})");

@@ -112,7 +112,8 @@ class NaiveLlama {
   }
 
   void rotate(Row& x, int position) const {
-    const std::vector<float> frequencies = model::inverse_frequencies(config_.rope, config_.head_dim);
+    const std::vector<float> frequencies =
+        model::rope_frequencies(config_.ropes[0], config_.max_position_embeddings).inverse_frequencies;
     const std::size_t half = frequencies.size();
     for (std::size_t head = 0; head < x.size(); head += 2 * half) {
       for (std::size_t i = 0; i < half; ++i) {

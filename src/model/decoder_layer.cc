@@ -1,0 +1,69 @@
+#include "model/decoder_layer.h"
+
+namespace octet::model {
+
+void take_attention(const LayerTensors& tensors, const ModelConfig& c, LayerWeights& layer) {
+  const int q_rows = c.num_heads * c.head_dim, kv_rows = c.num_kv_heads * c.head_dim;
+  layer.q = tensors.linear("self_attn.q_proj", q_rows, c.hidden_size, c.qkv_bias);
+  layer.k = tensors.linear("self_attn.k_proj", kv_rows, c.hidden_size, c.qkv_bias);
+  layer.v = tensors.linear("self_attn.v_proj", kv_rows, c.hidden_size, c.qkv_bias);
+  layer.o = tensors.linear("self_attn.o_proj", c.hidden_size, q_rows, c.o_bias);
+}
+
+void take_gated_mlp(const LayerTensors& tensors, const ModelConfig& c, LayerWeights& layer) {
+  layer.gate = tensors.linear("mlp.gate_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
+  layer.up = tensors.linear("mlp.up_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
+  layer.down = tensors.linear("mlp.down_proj", c.hidden_size, c.intermediate_size, c.mlp_bias);
+}
+
+LayerWeights load_pre_norm_layer(const LayerTensors& tensors, const ModelConfig& c) {
+  LayerWeights layer;
+  layer.attention_norm = tensors.norm("input_layernorm", c.hidden_size);
+  take_attention(tensors, c, layer);
+  layer.mlp_norm = tensors.norm("post_attention_layernorm", c.hidden_size);
+  take_gated_mlp(tensors, c, layer);
+  return layer;
+}
+
+void attention(Step& step, const LayerWeights& w, int layer, const float* x, float* out) {
+  const ModelConfig& c = step.config;
+  const int tokens = step.num_tokens();
+  const int q_width = c.num_heads * c.head_dim;
+  const int kv_width = c.num_kv_heads * c.head_dim;
+  const int qkv_width = q_width + 2 * kv_width;
+  float* qkv = step.workspace.qkv.data();
+  float* attended = step.workspace.attention.data();
+  const Product qkv_products[] = {
+      {&w.q, qkv, qkv_width}, {&w.k, qkv + q_width, qkv_width}, {&w.v, qkv + q_width + kv_width, qkv_width}};
+  multiply(step, qkv_products, x, c.hidden_size, tokens);
+  rotate_and_store(step, layer, qkv);
+  attend(step, layer, qkv, attended);
+  const Product o_product[] = {{&w.o, out, c.hidden_size}};
+  multiply(step, o_product, attended, q_width, tokens);
+}
+
+void gated_mlp(Step& step, const LayerWeights& w, const float* x, float* out) {
+  const ModelConfig& c = step.config;
+  const int tokens = step.num_tokens();
+  const int width = 2 * c.intermediate_size;
+  float* gate_up = step.workspace.gate_up.data();
+  const Product gate_up_products[] = {{&w.gate, gate_up, width}, {&w.up, gate_up + c.intermediate_size, width}};
+  multiply(step, gate_up_products, x, c.hidden_size, tokens);
+  silu_mul(step, gate_up);
+  const Product down_product[] = {{&w.down, out, c.hidden_size}};
+  multiply(step, down_product, gate_up, width, tokens);
+}
+
+void run_pre_norm_layer(Step& step, const LayerWeights& w, int layer, float* hidden) {
+  const int tokens = step.num_tokens();
+  float* normed = step.workspace.normed.data();
+  float* projected = step.workspace.projected.data();
+  rms_norm(step, normed, hidden, w.attention_norm, tokens);
+  attention(step, w, layer, normed, projected);
+  add(step, hidden, projected);
+  rms_norm(step, normed, hidden, w.mlp_norm, tokens);
+  gated_mlp(step, w, normed, projected);
+  add(step, hidden, projected);
+}
+
+}  // namespace octet::model

@@ -1,0 +1,27 @@
+// What the families' layers are made of: attention, the gated MLP, and the pre-norm layer around them that most
+// families are. All tensors under their usual names; a family with others loads them itself.
+#pragma once
+
+#include "model/config.h"
+#include "model/layer_tensors.h"
+#include "model/step.h"
+#include "model/weights.h"
+
+namespace octet::model {
+
+// self_attn.{q,k,v,o}_proj, with biases as the config has them.
+void take_attention(const LayerTensors& tensors, const ModelConfig& config, LayerWeights& layer);
+// mlp.{gate,up,down}_proj.
+void take_gated_mlp(const LayerTensors& tensors, const ModelConfig& config, LayerWeights& layer);
+// Both, and the norms before them: input_layernorm and post_attention_layernorm.
+LayerWeights load_pre_norm_layer(const LayerTensors& tensors, const ModelConfig& config);
+
+// out [T, D] = attention of x [T, D], from the projections to the output projection; fills the cache.
+void attention(Step& step, const LayerWeights& weights, int layer, const float* x, float* out);
+// out [T, D] = down(activation(gate(x)) * up(x)).
+void gated_mlp(Step& step, const LayerWeights& weights, const float* x, float* out);
+
+// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)). hidden [T, D].
+void run_pre_norm_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
+
+}  // namespace octet::model
