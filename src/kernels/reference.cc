@@ -21,11 +21,6 @@ struct float32 {
   float to_float() const { return bits; }
 };
 
-struct int8 {
-  std::int8_t bits = 0;
-  float to_float() const { return bits; }
-};
-
 // By memcpy: weights in a file may stand at any address.
 template <class Format>
 float load(const void* array, std::int64_t index) {
@@ -57,7 +52,7 @@ float element(const void* array, Dtype dtype, std::int64_t index) noexcept {
       return load<fp8_e5m2>(array, index);
     case Dtype::int8_per_token_head:
     case Dtype::int8_hadamard_per_token_head:
-      return load<int8>(array, index);
+      return load<signed_byte>(array, index);
     case Dtype::fp8_per_token_head:
       return load<fp8_e4m3>(array, index);
   }

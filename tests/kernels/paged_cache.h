@@ -99,14 +99,10 @@ class PagedCache {
     const std::size_t size = dtype_bytes(shape_.v_dtype);
     const std::int64_t part = head_block_bytes(shape_.v_dtype, shape_.block_size, shape_.head_dim);
     const std::int64_t numbers = head_numbers_bytes(shape_.v_dtype, shape_.block_size, shape_.head_dim);
-    const bool signed_bytes = code_dtype(shape_.v_dtype) == KvDtype::int8_per_token_head;
     for (std::size_t i = size - 1; i < copy.v_.size(); i += size) {
       std::byte& last = copy.v_[i];
       if (static_cast<std::int64_t>(i) % part >= numbers) continue;  // scales, which are not negative
-      if (signed_bytes)
-        last = static_cast<std::byte>(std::abs(static_cast<int>(static_cast<std::int8_t>(last))));
-      else
-        last &= std::byte{0x7f};
+      last &= std::byte{0x7f};
     }
     return copy;
   }
@@ -160,11 +156,9 @@ class PagedCache {
       reference::set_element(pool, dtype, index, std::normal_distribution<float>(0.0f, 1.5f)(random));
       return;
     }
-    if (code_dtype(dtype) == KvDtype::int8_per_token_head) {
-      pool[index] = static_cast<std::byte>(static_cast<int>(random() % 255) - 127);
-      return;
-    }
-    const unsigned largest = code_dtype(dtype) == KvDtype::fp8_e4m3 ? 0x7e : 0x7b;
+    const unsigned largest = code_dtype(dtype) == KvDtype::fp8_e4m3   ? 0x7e
+                             : code_dtype(dtype) == KvDtype::fp8_e5m2 ? 0x7b
+                                                                      : 0x7f;
     const unsigned code = static_cast<unsigned>(random()) & 0xffu;
     pool[index] = static_cast<std::byte>((code & 0x7fu) <= largest ? code : code & 0x80u);
   }

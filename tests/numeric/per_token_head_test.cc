@@ -13,7 +13,7 @@ TEST(PerTokenHead, EveryCodeComesBackAsItself) {
   for (const float scale : {1.0f, 0x1p-20f, 1.5f, 3.0f * 0x1p+30f}) {
     const bfloat16 stored = bfloat16::from_float(scale);
     for (int code = -127; code <= 127; ++code) {
-      const auto byte = static_cast<std::uint8_t>(static_cast<std::int8_t>(code));
+      const std::uint8_t byte = signed_byte::from_int(code).bits;
       const float value = vector_value(KvDtype::int8_per_token_head, byte, stored);
       EXPECT_EQ(value, static_cast<float>(code) * scale);
       EXPECT_EQ(vector_code(KvDtype::int8_per_token_head, value, stored), byte);
@@ -27,12 +27,21 @@ TEST(PerTokenHead, EveryCodeComesBackAsItself) {
   }
 }
 
+TEST(PerTokenHead, AByteIsSignAndMagnitude) {
+  for (unsigned code = 0; code < 256; ++code) {
+    const int magnitude = static_cast<int>(code & 0x7fu);
+    const int value = (code & 0x80u) != 0 ? -magnitude : magnitude;
+    EXPECT_EQ(signed_byte{static_cast<std::uint8_t>(code)}.to_int(), value);
+    EXPECT_EQ(signed_byte::from_int(value).bits, code == 0x80 ? 0u : code);
+  }
+}
+
 TEST(PerTokenHead, RoundsTiesToEven) {
   const bfloat16 one = bfloat16::from_float(1.0f);
   for (int i = -126; i < 126; ++i) {
     const float tie = static_cast<float>(i) + 0.5f;
-    const auto code = static_cast<std::int8_t>(vector_code(KvDtype::int8_hadamard_per_token_head, tie, one));
-    EXPECT_EQ(static_cast<float>(code), std::nearbyint(tie));
+    const std::uint8_t code = vector_code(KvDtype::int8_hadamard_per_token_head, tie, one);
+    EXPECT_EQ(signed_byte{code}.to_float(), std::nearbyint(tie));
   }
 }
 

@@ -72,15 +72,10 @@ class CodeTable {
   // The low and the high bytes of the bfloat16 of 64 codes.
   OCTET_INLINE void look_up(__m512i codes, __m512i& low, __m512i& high) const {
     __asm__("" : "+v"(codes));  // or GCC would load them anew for each use
-    __m512i index = codes;
-    if constexpr (D == Dtype::int8_per_token_head) index = _mm512_abs_epi8(codes);
-    low = _mm512_permutex2var_epi8(low_[0], index, low_[1]);
-    high = _mm512_permutex2var_epi8(high_[0], index, high_[1]);
+    low = _mm512_permutex2var_epi8(low_[0], codes, low_[1]);
+    high = _mm512_permutex2var_epi8(high_[0], codes, high_[1]);
     // high | (codes & sign)
     high = _mm512_ternarylogic_epi32(high, codes, sign_, 0xf8);
-    // The magnitude 128, which store_kv never writes, is beyond the table.
-    if constexpr (D == Dtype::int8_per_token_head)
-      high = _mm512_mask_mov_epi8(high, _mm512_movepi8_mask(index), _mm512_set1_epi8(static_cast<char>(0xc3)));
   }
 
  private:

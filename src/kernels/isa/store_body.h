@@ -82,6 +82,13 @@ void store_head(void* pool, std::int64_t first, int stride, const float* x, floa
   }
 }
 
+// -127 … 127 rounded to nearest, ties to even, as sign and magnitude.
+OCTET_INLINE std::uint8_t signed_byte_code(float value) {
+  const auto integer =
+      static_cast<std::int32_t>(__builtin_bit_cast(std::uint32_t, value + 0x1.8p+23f) - 0x4b400000u);
+  return static_cast<std::uint8_t>(integer < 0 ? 0x80 - integer : integer);
+}
+
 // As store_head, with a scale of the vector's own, which is written to `scale` (numeric/per_token_head.h).
 template <Dtype D>
 void store_vector(std::byte* out, int stride, std::byte* scale, const float* x, int head_dim) {
@@ -107,7 +114,7 @@ void store_vector(std::byte* out, int stride, std::byte* scale, const float* x, 
       if constexpr (D == Dtype::fp8_e4m3)
         codes[i] = encode<D>(steps);
       else
-        codes[i] = static_cast<std::uint8_t>(__builtin_bit_cast(std::uint32_t, steps + 0x1.8p+23f));
+        codes[i] = signed_byte_code(steps);
     }
     for (int i = 0; i < n; ++i) out[static_cast<std::int64_t>(begin + i) * stride] = std::byte{codes[i]};
   }

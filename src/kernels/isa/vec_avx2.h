@@ -171,6 +171,11 @@ OCTET_INLINE __m256i widen16(const void* p) {
   }
 }
 
+// Bytes of sign and magnitude (numeric/per_token_head.h) in two's complement.
+OCTET_INLINE __m128i signed_bytes(__m128i codes) {
+  return _mm_sign_epi8(_mm_and_si128(codes, _mm_set1_epi8(0x7f)), codes);
+}
+
 template <Dtype D>
 OCTET_INLINE VecF8 VecF8::load_raw(const void* p) {
   if constexpr (D == Dtype::float32) {
@@ -181,7 +186,8 @@ OCTET_INLINE VecF8 VecF8::load_raw(const void* p) {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return {_mm256_castsi256_ps(_mm256_slli_epi32(wide, 16))};
   } else if constexpr (D == Dtype::int8_per_token_head) {
-    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+    return {_mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(signed_bytes(_mm_loadl_epi64(static_cast<const __m128i*>(p)))))};
   } else if constexpr (D == Dtype::fp8_e5m2) {
     const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
     return {_mm256_cvtph_ps(_mm_unpacklo_epi8(_mm_setzero_si128(), bytes))};

@@ -125,7 +125,8 @@ OCTET_INLINE VecF16 VecF16::load_raw(const void* p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
   } else if constexpr (D == Dtype::int8_per_token_head) {
-    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+    return {_mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(signed_bytes(_mm_loadu_si128(static_cast<const __m128i*>(p)))))};
   } else {
     return {_mm512_cvtph_ps(widen16<D>(p))};
   }
