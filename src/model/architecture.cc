@@ -1,14 +1,16 @@
 #include "model/architecture.h"
 
 #include <algorithm>
-#include <array>
 
 namespace octet::model {
 
 namespace {
 
-const std::array<const Architecture*, 2>& architectures() {
-  static const std::array all{&llama_architecture(), &mistral_architecture()};
+const std::vector<const Architecture*>& architectures() {
+  static const std::vector<const Architecture*> all{
+      &llama_architecture(),   &mistral_architecture(),  &qwen2_architecture(), &qwen3_architecture(),
+      &gemma2_architecture(),  &gemma3_architecture(),   &phi3_architecture(),  &smollm3_architecture(),
+      &mixtral_architecture(), &qwen3_moe_architecture()};
   return all;
 }
 
@@ -33,8 +35,8 @@ Weights load_weights(const Architecture& architecture, const files::Checkpoint& 
   Weights weights;
   weights.embedding = take_linear(checkpoint, "model.embed_tokens", c.vocab_size, c.hidden_size, false);
   for (int layer = 0; layer < c.num_layers; ++layer)
-    weights.layers.push_back(architecture.load_layer(LayerTensors(checkpoint, layer), c));
-  weights.final_norm = take_vector(checkpoint, "model.norm.weight", c.hidden_size);
+    weights.layers.push_back(architecture.load_layer(LayerTensors(checkpoint, c, layer), c));
+  weights.final_norm = take_norm(checkpoint, "model.norm.weight", c.hidden_size, c.norm_plus_one ? 1.0f : 0.0f);
   weights.lm_head = c.tie_word_embeddings
                         ? weights.embedding
                         : take_linear(checkpoint, "lm_head", c.vocab_size, c.hidden_size, false);

@@ -29,6 +29,14 @@ struct Architecture {
 // The families, each from its own file.
 const Architecture& llama_architecture();
 const Architecture& mistral_architecture();
+const Architecture& qwen2_architecture();
+const Architecture& qwen3_architecture();
+const Architecture& qwen3_moe_architecture();
+const Architecture& gemma2_architecture();
+const Architecture& gemma3_architecture();
+const Architecture& phi3_architecture();
+const Architecture& smollm3_architecture();
+const Architecture& mixtral_architecture();
 
 // Null where no family runs `name`.
 const Architecture* find_architecture(std::string_view name);

@@ -46,6 +46,10 @@ void read_heads(const JsonValue& config, const DecoderDefaults& defaults, ModelC
       head_dim->fail("rotary embedding turns pairs: expected an even number, found " + head_dim->dump());
     return;
   }
+  if (defaults.head_dim > 0) {
+    c.head_dim = defaults.head_dim;
+    return;
+  }
   const JsonValue hidden_size = config.at("hidden_size");
   c.head_dim = c.hidden_size / c.num_heads;
   if (c.hidden_size % c.num_heads != 0 || c.head_dim % 2 != 0 || c.head_dim < 2 || c.head_dim > kMostHeadDim)

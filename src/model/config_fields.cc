@@ -42,8 +42,8 @@ bool is_stated(const JsonValue& config, const char* key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
-int read_sliding_window(const JsonValue& config, int absent) {
-  if (!read_flag(config, "use_sliding_window", true)) return 0;
+int read_sliding_window(const JsonValue& config, int absent, bool used) {
+  if (!read_flag(config, "use_sliding_window", used)) return 0;
   if (const auto value = config.find("sliding_window"))
     return static_cast<int>(value->as_int(1, kMostPositions));
   return is_stated(config, "sliding_window") ? 0 : absent;

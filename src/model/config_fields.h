@@ -32,6 +32,7 @@ struct DecoderDefaults {
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
   bool kv_heads_as_query_heads = false;  // num_key_value_heads may be absent
+  int head_dim = 0;                      // 0 = hidden_size / num_attention_heads
   const char* activation_key = "hidden_act";
   Activation activation = Activation::silu;
   bool per_layer_type_rope = false;  // the family reads `ropes` itself
@@ -42,8 +43,8 @@ struct DecoderDefaults {
 ModelConfig read_decoder(const files::JsonValue& config, const DecoderDefaults& defaults);
 
 // The window of layers: sliding_window tokens, or `absent` where the member is not there at all.
-// 0 where it is null or use_sliding_window is false.
-int read_sliding_window(const files::JsonValue& config, int absent);
+// 0 where it is null or use_sliding_window (`used` where that is absent) is false.
+int read_sliding_window(const files::JsonValue& config, int absent, bool used = true);
 
 // Gives layers their windows: as layer_types says where it stands ("full_attention", "sliding_attention"), else
 // those of `windowed` [num_layers]. A layer type that needs a window where there is none is an error.

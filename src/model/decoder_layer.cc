@@ -7,6 +7,10 @@ void take_attention(const LayerTensors& tensors, const ModelConfig& c, LayerWeig
   layer.q = tensors.linear("self_attn.q_proj", q_rows, c.hidden_size, c.qkv_bias);
   layer.k = tensors.linear("self_attn.k_proj", kv_rows, c.hidden_size, c.qkv_bias);
   layer.v = tensors.linear("self_attn.v_proj", kv_rows, c.hidden_size, c.qkv_bias);
+  if (c.qk_norm) {
+    layer.q_norm = tensors.norm("self_attn.q_norm", c.head_dim);
+    layer.k_norm = tensors.norm("self_attn.k_norm", c.head_dim);
+  }
   layer.o = tensors.linear("self_attn.o_proj", c.hidden_size, q_rows, c.o_bias);
 }
 
@@ -36,6 +40,7 @@ void attention(Step& step, const LayerWeights& w, int layer, const float* x, flo
   const Product qkv_products[] = {
       {&w.q, qkv, qkv_width}, {&w.k, qkv + q_width, qkv_width}, {&w.v, qkv + q_width + kv_width, qkv_width}};
   multiply(step, qkv_products, x, c.hidden_size, tokens);
+  if (c.qk_norm) norm_heads(step, w, qkv);
   rotate_and_store(step, layer, qkv);
   attend(step, layer, qkv, attended);
   const Product o_product[] = {{&w.o, out, c.hidden_size}};
@@ -49,7 +54,7 @@ void gated_mlp(Step& step, const LayerWeights& w, const float* x, float* out) {
   float* gate_up = step.workspace.gate_up.data();
   const Product gate_up_products[] = {{&w.gate, gate_up, width}, {&w.up, gate_up + c.intermediate_size, width}};
   multiply(step, gate_up_products, x, c.hidden_size, tokens);
-  silu_mul(step, gate_up);
+  activate(step, gate_up, c.intermediate_size, tokens);
   const Product down_product[] = {{&w.down, out, c.hidden_size}};
   multiply(step, down_product, gate_up, width, tokens);
 }
@@ -62,7 +67,10 @@ void run_pre_norm_layer(Step& step, const LayerWeights& w, int layer, float* hid
   attention(step, w, layer, normed, projected);
   add(step, hidden, projected);
   rms_norm(step, normed, hidden, w.mlp_norm, tokens);
-  gated_mlp(step, w, normed, projected);
+  if (w.experts.empty())
+    gated_mlp(step, w, normed, projected);
+  else
+    mixture_of_experts(step, w, normed, projected);
   add(step, hidden, projected);
 }
 

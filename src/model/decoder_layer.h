@@ -9,7 +9,7 @@
 
 namespace octet::model {
 
-// self_attn.{q,k,v,o}_proj, with biases as the config has them.
+// self_attn.{q,k,v,o}_proj, with biases as the config has them, and {q,k}_norm where it has those.
 void take_attention(const LayerTensors& tensors, const ModelConfig& config, LayerWeights& layer);
 // mlp.{gate,up,down}_proj.
 void take_gated_mlp(const LayerTensors& tensors, const ModelConfig& config, LayerWeights& layer);
@@ -20,8 +20,13 @@ LayerWeights load_pre_norm_layer(const LayerTensors& tensors, const ModelConfig&
 void attention(Step& step, const LayerWeights& weights, int layer, const float* x, float* out);
 // out [T, D] = down(activation(gate(x)) * up(x)).
 void gated_mlp(Step& step, const LayerWeights& weights, const float* x, float* out);
+// out [T, D] = the sum of gated MLPs of the experts_per_token experts that the router gives most weight, by
+// these weights; no other expert is read. A token's experts are summed in their order, whatever else is in the
+// step. Source: transformers 5.19 modeling_qwen3_moe and modeling_mixtral.
+void mixture_of_experts(Step& step, const LayerWeights& weights, const float* x, float* out);
 
-// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)). hidden [T, D].
+// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them.
+// hidden [T, D].
 void run_pre_norm_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
 
 }  // namespace octet::model

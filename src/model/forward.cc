@@ -1,6 +1,8 @@
 // The forward pass: embed, run the layers, normalise, project to logits. Read this first.
 #include "model/forward.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/error.h"
@@ -50,6 +52,8 @@ struct Model::Impl {
   void check(const BatchPlan& plan, const kv::KvCache& cache) const;
   // hidden [T, D]: the embedding row of every token.
   void embed(const BatchPlan& plan, float* hidden);
+  // logits [size] = cap * tanh(logits / cap).
+  void cap_logits(float* logits, std::size_t size);
   // Normalises the rows that want logits and multiplies them by the output matrix.
   std::span<float> project(const BatchPlan& plan, const float* hidden);
 };
@@ -113,8 +117,20 @@ void Model::Impl::embed(const BatchPlan& plan, float* hidden) {
   for (std::size_t t = 0; t < plan.token_ids.size(); ++t) {
     const auto* row =
         static_cast<const std::byte*>(table.weight) + static_cast<std::size_t>(plan.token_ids[t]) * row_bytes;
-    step.table.to_float(hidden + t * static_cast<std::size_t>(table.cols), row, table.dtype, table.cols);
+    float* to = hidden + t * static_cast<std::size_t>(table.cols);
+    step.table.to_float(to, row, table.dtype, table.cols);
+    if (config.embedding_scale != 1.0)
+      for (int i = 0; i < table.cols; ++i) to[i] *= static_cast<float>(config.embedding_scale);
   }
+}
+
+void Model::Impl::cap_logits(float* logits, std::size_t size) {
+  constexpr std::size_t kPiece = 4096;
+  const auto cap = static_cast<float>(config.final_logit_softcap);
+  step.pool.run((size + kPiece - 1) / kPiece, [&](std::size_t piece, int) {
+    const std::size_t end = std::min(size, (piece + 1) * kPiece);
+    for (std::size_t i = piece * kPiece; i < end; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
+  });
 }
 
 std::span<float> Model::Impl::project(const BatchPlan& plan, const float* hidden) {
@@ -128,6 +144,7 @@ std::span<float> Model::Impl::project(const BatchPlan& plan, const float* hidden
   float* logits = workspace.logits.reserve(size);
   const Product product[] = {{&weights.lm_head, logits, config.vocab_size}};
   if (rows > 0) multiply(step, product, normed, config.hidden_size, rows);
+  if (config.final_logit_softcap > 0) cap_logits(logits, size);
   return {logits, size};
 }
 

@@ -8,9 +8,8 @@ namespace octet::model {
 
 namespace {
 
-constexpr int kWindowWhereAbsent = 4096;  // null says that there is none
-
 ModelConfig read_mistral_config(const files::JsonValue& config) {
+  constexpr int kWindowWhereAbsent = 4096;  // null says that there is none
   ModelConfig c = read_decoder(config, {});
   c.qkv_bias = c.o_bias = read_flag(config, "attention_bias");
   c.mlp_bias = read_flag(config, "mlp_bias");

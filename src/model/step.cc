@@ -1,5 +1,6 @@
 #include "model/step.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <new>
@@ -41,6 +42,18 @@ void compute_angles(const BatchPlan& plan, const RopeFrequencies& rope, AlignedF
       cos[t * half + i] = std::cos(angle) * rope.scale;
       sin[t * half + i] = std::sin(angle) * rope.scale;
     }
+  }
+}
+
+// gelu_pytorch_tanh(x) = x * sigmoid(z) with z = 2 sqrt(2 / pi) (x + 0.044715 x^3). Leaves z in `gate` and up *
+// x / z in `up`, so that silu(gate) * up is gelu(x) * up.
+void gelu_as_silu(float* gate, float* up, int size) {
+  constexpr float kFactor = 1.5957691216057308f;
+  for (int i = 0; i < size; ++i) {
+    // Where the sigmoid has long been 0 or 1, so that z stays finite.
+    const float cubic = std::min(1.0f + 0.044715f * gate[i] * gate[i], 1e6f);
+    gate[i] *= kFactor * cubic;
+    up[i] /= kFactor * cubic;
   }
 }
 
@@ -139,10 +152,22 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
   for_each_token(step, tokens, row_width, store);
 }
 
-void silu_mul(Step& step, float* gate_up) {
-  const int size = step.config.intermediate_size;
-  for_each_token(step, step.num_tokens(), 4 * size, [&](int t) {
+void norm_heads(Step& step, const LayerWeights& weights, float* qkv) {
+  const ModelConfig& c = step.config;
+  const int row_width = (c.num_heads + 2 * c.num_kv_heads) * c.head_dim;
+  for_each_token(step, step.num_tokens(), row_width, [&](int t) {
+    float* head = qkv + static_cast<std::int64_t>(t) * row_width;
+    for (int h = 0; h < c.num_heads + c.num_kv_heads; ++h, head += c.head_dim) {
+      const std::vector<float>& gain = h < c.num_heads ? weights.q_norm : weights.k_norm;
+      step.table.rms_norm(head, head, gain.data(), c.head_dim, c.rms_norm_eps);
+    }
+  });
+}
+
+void activate(Step& step, float* gate_up, int size, int num_tokens) {
+  for_each_token(step, num_tokens, 4 * size, [&](int t) {
     float* gate = gate_up + static_cast<std::int64_t>(t) * 2 * size;
+    if (step.config.activation == Activation::gelu_pytorch_tanh) gelu_as_silu(gate, gate + size, size);
     step.table.silu_mul(gate, gate, gate + size, size);
   });
 }

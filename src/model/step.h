@@ -45,6 +45,8 @@ struct Workspace {
   AlignedFloats gate_up;                      // [T, 2F]
   AlignedFloats projected;                    // [T, D]
   AlignedFloats logits;                       // [L, V]
+  AlignedFloats router;                       // [T, E]
+  AlignedFloats expert_in, expert_out;        // [T, D]
   std::vector<AlignedFloats> cos, sin;        // of each of the config's ropes, [T, rotary_dim / 2]
   AlignedFloats partial_out;                  // [decode items, group, d]
   AlignedFloats partial_max, partial_sum;     // [decode items, group]
@@ -116,8 +118,12 @@ void rotate_and_store(Step& step, int layer, float* qkv);
 // out [T, H * d] = attention of q in the fused rows over the cache of `layer`.
 void attend(Step& step, int layer, const float* qkv, float* out);
 
-// gate_up [T, 2F]: the first half becomes silu(gate) * up.
-void silu_mul(Step& step, float* gate_up);
+// Norms every head of q and k in the fused rows qkv [T, (H + 2K) * d].
+void norm_heads(Step& step, const LayerWeights& weights, float* qkv);
+
+// gate_up [num_tokens, 2 * size]: the first half of a row becomes activation(gate) * up; the other half is
+// lost.
+void activate(Step& step, float* gate_up, int size, int num_tokens);
 
 // x[t] += y[t], rows of hidden_size.
 void add(Step& step, float* x, const float* y);

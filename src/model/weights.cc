@@ -56,6 +56,17 @@ Linear take_linear(const files::Checkpoint& checkpoint, const std::string& name,
   return linear;
 }
 
+Linear take_rows(const Linear& fused, int first, int rows) {
+  OCTET_CHECK(first >= 0 && rows > 0 && first + rows <= fused.rows);
+  Linear part = fused;
+  part.rows = rows;
+  part.weight = static_cast<const std::byte*>(fused.weight) + static_cast<std::size_t>(first) *
+                                                                  static_cast<std::size_t>(fused.cols) *
+                                                                  dtype_bytes(fused.dtype);
+  if (!fused.bias.empty()) part.bias.assign(fused.bias.begin() + first, fused.bias.begin() + first + rows);
+  return part;
+}
+
 std::vector<float> take_vector(const files::Checkpoint& checkpoint, const std::string& name, int size) {
   const files::TensorView& tensor = take_tensor(checkpoint, name, {size});
   weight_dtype(tensor);  // refuses integers

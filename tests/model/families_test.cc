@@ -1,0 +1,167 @@
+// Every family against transformers: the tiny checkpoints and golden values of scripts/make-tiny-models.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "files/json_value.h"
+#include "model/sequence_runner.h"
+
+namespace octet::tests {
+namespace {
+
+using files::JsonValue;
+
+constexpr double kTolerance = 2e-3;
+constexpr std::size_t kVocabStep = 4;  // golden values of quantised caches have every fourth token's logit
+
+std::string folder(const std::string& family) { return OCTET_SOURCE_DIR "/tests/data/tiny/" + family; }
+
+std::vector<std::int32_t> tokens_of(const JsonValue& array) {
+  std::vector<std::int32_t> ids;
+  for (const JsonValue& id : array.elements()) ids.push_back(static_cast<std::int32_t>(id.as_int()));
+  return ids;
+}
+
+// The largest distance between a row of logits and golden ones, which have every step-th token.
+double distance(const float* logits, const JsonValue& golden, int step = 1) {
+  double most = 0;
+  std::size_t token = 0;
+  for (const JsonValue& value : golden.elements()) {
+    most = std::max(most, std::abs(static_cast<double>(logits[token]) - value.as_double()));
+    token += static_cast<std::size_t>(step);
+  }
+  return most;
+}
+
+class Families : public ::testing::TestWithParam<std::string> {
+ protected:
+  JsonValue golden_ = JsonValue::read_file(folder(GetParam()) + "/golden.json");
+  std::vector<std::int32_t> ids_ = tokens_of(golden_.at("ids"));
+  std::vector<std::int32_t> greedy_ = tokens_of(golden_.at("greedy"));
+
+  void expect_prefill(const std::vector<float>& logits, int vocab) const {
+    const JsonValue prefill = golden_.at("prefill");
+    for (const std::string& position : prefill.keys())
+      EXPECT_LT(distance(logits.data() + std::stoi(position) * vocab, prefill.at(position)), kTolerance)
+          << "position " << position;
+  }
+};
+
+TEST_P(Families, PrefillAndGreedyDecodingAreThoseOfTransformers) {
+  for (const char* isa : {"", "reference"}) {
+    SCOPED_TRACE(isa);
+    RunnerOptions options;
+    options.isa = isa;
+    SequenceRunner runner(folder(GetParam()), options);
+    const int vocab = runner.config().vocab_size;
+    RunnerSequence sequence;
+    std::vector<float> logits = runner.step({{&sequence, ids_}}, true);
+    expect_prefill(logits, vocab);
+    logits.erase(logits.begin(), logits.end() - vocab);
+    const std::vector<JsonValue> decode = golden_.at("decode").elements();
+    for (std::size_t i = 0; i < greedy_.size(); ++i) {
+      EXPECT_EQ(argmax(logits.data(), vocab), greedy_[i]) << "token " << i;
+      logits = runner.step({{&sequence, {greedy_[i]}}}, false);
+      EXPECT_LT(distance(logits.data(), decode[i]), kTolerance) << "token " << i;
+    }
+  }
+}
+
+TEST_P(Families, ChunksDoNotMatter) {
+  SequenceRunner runner(folder(GetParam()), {});
+  for (const int chunk : {1, 7}) {
+    SCOPED_TRACE(chunk);
+    expect_prefill(runner.logits(ids_, chunk), runner.config().vocab_size);
+  }
+}
+
+TEST_P(Families, ABatchOfPromptsAndDecodesIsWhatEachIsAlone) {
+  SequenceRunner runner(folder(GetParam()), {});
+  const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
+  const JsonValue prefill = golden_.at("prefill");
+  const auto first = [&](int count) { return std::vector<std::int32_t>(ids_.begin(), ids_.begin() + count); };
+  RunnerSequence whole, some, few;
+  runner.step({{&some, first(39)}}, false);
+  // One decodes its 40th token while the two others are prompts.
+  std::vector<float> logits = runner.step({{&whole, ids_}, {&some, {ids_[39]}}, {&few, first(17)}}, false);
+  ASSERT_EQ(logits.size(), 3 * vocab);
+  EXPECT_LT(distance(logits.data(), prefill.at("63")), kTolerance);
+  EXPECT_LT(distance(logits.data() + vocab, prefill.at("39")), kTolerance);
+  EXPECT_LT(distance(logits.data() + 2 * vocab, prefill.at("16")), kTolerance);
+  for (int i = 0; i < 16; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    logits = runner.step({{&few, {ids_[17 + at]}}, {&whole, {greedy_[at]}}}, false);
+    EXPECT_LT(distance(logits.data() + vocab, golden_.at("decode").elements()[at]), kTolerance);
+  }
+}
+
+// A key that rounds the other way, because of a last bit, moves by a whole step of its code: the golden values
+// and these are two draws. What is compared is the root of the mean square over the logits.
+double mean_distance(const std::vector<double>& logits, const JsonValue& golden) {
+  double sum = 0;
+  std::size_t token = 0, count = 0;
+  for (const JsonValue& value : golden.elements()) {
+    const double difference = logits[token] - value.as_double();
+    sum += difference * difference;
+    token += kVocabStep;
+    ++count;
+  }
+  return std::sqrt(sum / static_cast<double>(count));
+}
+
+std::vector<double> numbers_of(const JsonValue& array) {
+  std::vector<double> numbers;
+  for (const JsonValue& value : array.elements()) numbers.push_back(value.as_double());
+  return numbers;
+}
+
+// `exact`: the logits where nothing is quantised. What a flip moves is a part of what quantising does.
+void expect_quantised(const std::vector<float>& logits, const JsonValue& golden, const JsonValue& exact) {
+  const double effect = mean_distance(numbers_of(exact), golden);
+  EXPECT_GT(effect, 1e-3);
+  EXPECT_LT(mean_distance({logits.begin(), logits.end()}, golden), std::max(0.01, 0.3 * effect));
+}
+
+TEST_P(Families, EveryCacheDtypeIsTransformersWithAQuantisedCache) {
+  const std::pair<KvDtype, const char*> dtypes[] = {
+      {KvDtype::fp8_e4m3, "fp8_e4m3"},
+      {KvDtype::fp8_e5m2, "fp8_e5m2"},
+      {KvDtype::fp8_per_token_head, "fp8_per_token_head"},
+      {KvDtype::int8_per_token_head, "int8_per_token_head"},
+      {KvDtype::int8_hadamard_per_token_head, "int8_hadamard_per_token_head"}};
+  for (const auto& [dtype, name] : dtypes) {
+    SCOPED_TRACE(name);
+    RunnerOptions options;
+    options.dtype = dtype;
+    SequenceRunner runner(folder(GetParam()), options);
+    const JsonValue expected = golden_.at("cache").at(name);
+    RunnerSequence sequence;
+    std::vector<float> logits = runner.step({{&sequence, ids_}}, false);
+    expect_quantised(logits, expected.at("prefill"), golden_.at("prefill").at("63"));
+    for (const std::int32_t id : greedy_) logits = runner.step({{&sequence, {id}}}, false);
+    expect_quantised(logits, expected.at("decode"), golden_.at("decode").elements().back());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, Families,
+                         ::testing::Values("llama", "llama3", "mistral", "qwen2", "qwen2_yarn", "qwen3",
+                                           "qwen3_moe", "mixtral", "gemma3", "phi3", "smollm3"),
+                         [](const auto& test) { return test.param; });
+
+TEST(LongRope, AModelThatIsRunWithinItsOriginalContextTakesTheShortFactors) {
+  const JsonValue golden = JsonValue::read_file(folder("phi3") + "/golden.json");
+  const std::vector<std::int32_t> ids = tokens_of(golden.at("ids"));
+  const std::vector<std::int32_t> first(ids.begin(), ids.begin() + 32);
+  SequenceRunner runner(folder("phi3"), {});
+  const JsonValue expected = golden.at("short");
+  RunnerSequence longer, shorter;
+  EXPECT_GT(distance(runner.step({{&longer, first}}, false).data(), expected), 0.05);
+  runner.model().set_max_model_len(32);
+  EXPECT_LT(distance(runner.step({{&shorter, first}}, false).data(), expected), kTolerance);
+}
+
+}  // namespace
+}  // namespace octet::tests
