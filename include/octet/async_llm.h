@@ -10,6 +10,7 @@
 // steps, on preemption or on what the prefix cache held: see docs/serving.md.
 #pragma once
 
+#include <octet/cache_memory.h>
 #include <octet/error.h>
 #include <octet/llm.h>
 #include <octet/sampling_params.h>
@@ -184,7 +185,15 @@ class OCTET_EXPORT AsyncLLM {
   std::string isa() const;
   int threads() const;
 
+  // Logits [tokens, vocab_size] of a prompt, or [1, vocab_size] of its last token alone: what would come behind
+  // each token. Waits for the engine, which computes them between two steps in a cache of their own; nothing of
+  // it is kept. Throws Error: invalid_argument as submit(), and where the first prompt is to decide the KV
+  // scales and none has run; out_of_memory; unavailable after stop_accepting().
+  std::vector<float> logits(const std::vector<std::int32_t>& token_ids, bool last_only = false);
+
   KvCacheStats kv_cache_stats() const;
+  // The memory of one layer of the cache. Throws Error{invalid_argument} for a layer that is not there.
+  LayerCacheMemory cache_memory(int layer) const;
   std::vector<std::string> notices() const;
   AsyncLLMStats stats() const;
 

@@ -91,7 +91,7 @@ Command add_bench_command(CLI::App& program) {
       "  octet bench MODEL_DIR --depth 7000 --compare llama-bench=/usr/bin/llama-bench --gguf model-bf16.gguf");
   const auto flags = std::make_shared<BenchFlags>();
   BenchOptions& options = flags->options;
-  app->add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
+  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
   app->add_option("--depth", options.depths, "Tokens in the cache before what is timed [0,2048,7000]")
       ->delimiter(',')
       ->allow_extra_args(false);

@@ -133,7 +133,7 @@ int calibrate(const CalibrateFlags& flags) {
 
 void add_flags(CLI::App& app, CalibrateFlags& flags) {
   CalibrationOptions& options = flags.options;
-  app.add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
+  app.add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
   app.add_option(
          "--dataset", options.dataset,
          "Samples: .jsonl with messages, text, prompt and completion, or input_ids; or .txt; none: with "

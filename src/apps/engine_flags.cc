@@ -9,7 +9,7 @@ namespace octet::apps {
 
 void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   LLMOptions& options = flags.options;
-  app.add_option("MODEL_DIR", options.model, "Hugging Face checkpoint directory")->required();
+  app.add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
   app.add_option("--kv-cache-dtype", options.kv_cache_dtype,
                  "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
                  "fp8_per_token_head, int8_per_token_head, int8_hadamard_per_token_head (the most exact of "

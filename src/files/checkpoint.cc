@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/huge_memory.h"
+#include "files/hub_cache.h"
 #include "files/mapped_file.h"
 #include "files/printable.h"
 #include "files/safetensors.h"
@@ -133,7 +134,10 @@ Checkpoint Checkpoint::open(const std::string& directory) {
                 directory);
   };
   std::error_code ignored;
-  if (!stands(directory)) missing("no such folder");
+  if (!stands(directory))
+    missing(is_hub_name(directory)
+                ? "no such folder, and no such model in the Hugging Face cache, " + hub_cache()
+                : "no such folder");
   if (!fs::is_directory(directory, ignored)) missing("not a folder");
   const fs::path folder = directory;
   if (!stands(folder / "config.json")) missing("config.json is missing");

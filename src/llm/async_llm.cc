@@ -3,9 +3,11 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/cache_memory.h"
 #include "llm/chat_rendering.h"
 #include "llm/engine_loop.h"
 #include "llm/engine_setup.h"
+#include "llm/prompt_logits.h"
 #include "llm/request_preparation.h"
 #include "llm/stream_state.h"
 #include "llm/utf8.h"
@@ -158,6 +160,17 @@ const std::string& AsyncLLM::model() const { return impl_->directory; }
 int AsyncLLM::max_model_len() const { return impl_->setup.max_model_len; }
 int AsyncLLM::vocab_size() const { return impl_->vocab_size(); }
 SamplingParams AsyncLLM::default_sampling_params() const { return impl_->setup.default_params; }
+std::vector<float> AsyncLLM::logits(const std::vector<std::int32_t>& token_ids, bool last_only) {
+  llm::check_prompt(token_ids, "token_ids", impl_->vocab_size(), max_model_len());
+  std::vector<float> logits;
+  impl_->loop.run_between_steps([&] { logits = llm::prompt_logits(impl_->setup, token_ids, last_only); });
+  return logits;
+}
+
+LayerCacheMemory AsyncLLM::cache_memory(int layer) const {
+  return llm::cache_memory(*impl_->setup.cache, layer);
+}
+
 std::string AsyncLLM::isa() const { return impl_->setup.loaded.table->isa; }
 int AsyncLLM::threads() const { return impl_->setup.loaded.threads->num_threads(); }
 KvCacheStats AsyncLLM::kv_cache_stats() const { return impl_->loop.cache_stats(); }

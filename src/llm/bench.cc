@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "files/hub_cache.h"
 #include "kv/kv_cache.h"
 #include "llm/attention_math_choice.h"
 #include "llm/bench_sequences.h"
@@ -141,8 +142,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   check_options(options);
   BenchResult result;
   if (options.start) result.start = llm::measure_start(options);
-  llm::LoadedModel loaded = llm::load_model(options.model, options.isa, options.threads, kChunkTokens,
-                                            options.safetensors_load_strategy);
+  llm::LoadedModel loaded = llm::load_model(files::find_model(options.model), options.isa, options.threads,
+                                            kChunkTokens, options.safetensors_load_strategy);
   const model::ModelConfig& config = loaded.model->config();
   const Dtype dtype = llm::choose_dtype(options.dtype, config);
   loaded.model->set_dtype(dtype);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "files/checkpoint.h"
+#include "files/hub_cache.h"
 #include "llm/cache_choice.h"
 #include "llm/evaluation_config.h"
 #include "llm/plan_arguments.h"
@@ -256,7 +257,9 @@ class Planner {
 
 }  // namespace
 
-CachePlan plan_cache(const CachePlanOptions& options, const EvaluationCallback& on_progress) {
+CachePlan plan_cache(const CachePlanOptions& asked, const EvaluationCallback& on_progress) {
+  CachePlanOptions options = asked;
+  options.model = files::find_model(asked.model);
   CachePlan plan;
   try {
     Planner(options, on_progress, plan).run();

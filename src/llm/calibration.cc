@@ -266,11 +266,12 @@ CalibrationResult calibrate_from_weights(const CalibrationOptions& options) {
 
 }  // namespace
 
-CalibrationResult run_calibration(const CalibrationOptions& options, const CalibrationCallback& on_progress) {
+CalibrationResult run_calibration(const CalibrationOptions& asked, const CalibrationCallback& on_progress) {
   const auto refuse = [](const char* option, const std::string& message) {
     throw Error(ErrorCode::invalid_argument, message, option);
   };
-  if (options.model.empty()) refuse("model", "expected a checkpoint directory, found an empty string");
+  if (asked.model.empty()) refuse("model", "expected a checkpoint directory, found an empty string");
+  const CalibrationOptions options = llm::find_calibrated_model(asked);
   if (options.method == "bound") return calibrate_from_weights(options);
   if (options.method != "dataset")
     refuse("method", "expected dataset or bound, found '" + options.method + "'");

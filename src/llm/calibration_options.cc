@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "files/hub_cache.h"
 
 namespace octet::llm {
 
@@ -63,6 +64,18 @@ int choose_seq_length(const CalibrationOptions& options, int most) {
     refuse("max_seq_length", "2 to " + std::to_string(most) + ", the model's max_position_embeddings",
            std::to_string(asked));
   return asked;
+}
+
+CalibrationOptions find_calibrated_model(const CalibrationOptions& asked) {
+  CalibrationOptions options = asked;
+  options.model = files::find_model(asked.model);
+  // Nothing of ours belongs beside a snapshot in the cache: it goes where the work is done.
+  if (options.model != asked.model && asked.output.empty()) {
+    CalibrationOptions here = asked;
+    here.model = std::filesystem::path(asked.model).filename().string();
+    options.output = default_output(here);
+  }
+  return options;
 }
 
 calibrate::CheckpointOutput choose_output(const CalibrationOptions& options,

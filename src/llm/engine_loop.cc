@@ -79,6 +79,18 @@ std::shared_ptr<StreamState> EngineLoop::submit(std::vector<std::int32_t> prompt
   return state;
 }
 
+void EngineLoop::run_between_steps(const std::function<void()>& task) {
+  std::packaged_task<void()> packaged(task);
+  std::future<void> done = packaged.get_future();
+  {
+    const std::scoped_lock lock(inbox_->mutex);
+    if (!inbox_->accepting) throw Error(ErrorCode::unavailable, "no requests are accepted any more", "engine");
+    inbox_->tasks.push_back(std::move(packaged));
+  }
+  inbox_->arrived.notify_all();
+  done.get();
+}
+
 void EngineLoop::stop_accepting() {
   const std::scoped_lock lock(inbox_->mutex);
   inbox_->accepting = false;
@@ -146,15 +158,17 @@ void EngineLoop::run() {
 bool EngineLoop::take_inbox() {
   std::unique_lock lock(inbox_->mutex);
   inbox_->arrived.wait(lock, [&] {
-    return !inbox_->jobs.empty() || inbox_->some_cancelled || inbox_->abort_all || inbox_->stopping ||
-           !in_engine_.empty() || !waiting_.empty();
+    return !inbox_->jobs.empty() || !inbox_->tasks.empty() || inbox_->some_cancelled || inbox_->abort_all ||
+           inbox_->stopping || !in_engine_.empty() || !waiting_.empty();
   });
   std::move(inbox_->jobs.begin(), inbox_->jobs.end(), std::back_inserter(waiting_));
   inbox_->jobs.clear();
+  std::deque<std::packaged_task<void()>> tasks = std::exchange(inbox_->tasks, {});
   const bool stopping = inbox_->stopping;
   const bool all = std::exchange(inbox_->abort_all, false) || stopping;
   const bool some = std::exchange(inbox_->some_cancelled, false);
   lock.unlock();
+  for (std::packaged_task<void()>& task : tasks) task();
   if (all || some) end_cancelled(all);
   start_jobs();
   return !stopping;

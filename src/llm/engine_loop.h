@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,6 +41,9 @@ class EngineLoop {
   std::shared_ptr<StreamState> submit(std::vector<std::int32_t> prompt, SamplingParams params,
                                       std::function<void()> on_update,
                                       std::chrono::steady_clock::time_point started);
+  // Runs `task` on the loop's thread while no step runs, waits for its end and passes on what it throws. Throws
+  // Error{unavailable} where no requests are accepted any more.
+  void run_between_steps(const std::function<void()>& task);
   void stop_accepting();
   bool wait_until_idle(std::chrono::milliseconds timeout);
   void abort_all();
@@ -73,6 +77,7 @@ class EngineLoop {
     std::condition_variable arrived;
     std::condition_variable idle;
     std::deque<std::unique_ptr<Job>> jobs;
+    std::deque<std::packaged_task<void()>> tasks;
     std::int64_t num_submitted = 0;
     // Answers, of which a request has n.
     int num_unfinished = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "files/hub_cache.h"
 #include "llm/attention_math_choice.h"
 #include "llm/kernel_choice.h"
 #include "llm/scale_calculation.h"
@@ -95,8 +96,10 @@ Dtype choose_dtype(const std::string& dtype, const model::ModelConfig& config) {
               "dtype");
 }
 
-EngineSetup set_up_engine(const LLMOptions& options) {
-  check_options(options);
+EngineSetup set_up_engine(const LLMOptions& asked) {
+  check_options(asked);
+  LLMOptions options = asked;
+  options.model = files::find_model(asked.model);
   const ScaleCalculation calculation =
       read_scale_calculation(options.calculate_kv_scales, options.kv_scale_strategy);
   LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens,
@@ -106,6 +109,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   loaded.model->set_dtype(choose_dtype(options.dtype, config));
   text::Tokenizer tokenizer = text::Tokenizer::load(options.model);
   EngineSetup setup{.loaded = {}, .tokenizer = tokenizer};
+  setup.dtype = choose_dtype(options.dtype, config);
   if (!tokenizer.chat_template().empty())
     setup.chat_template = text::ChatTemplate::parse(tokenizer.chat_template(), tokenizer.chat_template_file());
   setup.end_tokens = read_end_tokens(checkpoint, config, tokenizer);
@@ -133,6 +137,7 @@ EngineSetup set_up_engine(const LLMOptions& options) {
   if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
     setup.notices.push_back(std::move(notice));
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
+  setup.math = math;
   loaded.model->set_attention_math(math);
   if (calculation.from_tokens()) watch_scales(calculation, *loaded.model, setup);
   setup.engine = std::make_unique<engine::Engine>(

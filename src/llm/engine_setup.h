@@ -53,6 +53,8 @@ struct EngineSetup {
   std::string scale_source = {};
   std::string scale_strategy = {};
   std::string attention_math = {};
+  kernels::AttentionMath math = kernels::AttentionMath::fp32;  // the same
+  Dtype dtype = Dtype::float32;                                // of activations
   std::vector<std::string> notices = {};
   int max_model_len = 0;
   int max_num_batched_tokens = 0;

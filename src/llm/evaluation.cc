@@ -7,6 +7,7 @@
 #include "evaluate/layer_fidelity.h"
 #include "evaluate/likelihood.h"
 #include "evaluate/summary.h"
+#include "files/hub_cache.h"
 #include "llm/evaluation_setup.h"
 
 namespace octet {
@@ -205,7 +206,9 @@ EvaluationResult describe(llm::EvaluationSetup& setup, const EvaluationOptions& 
 
 }  // namespace
 
-EvaluationResult run_evaluation(const EvaluationOptions& options, const EvaluationCallback& on_progress) {
+EvaluationResult run_evaluation(const EvaluationOptions& asked, const EvaluationCallback& on_progress) {
+  EvaluationOptions options = asked;
+  options.model = files::find_model(asked.model);
   llm::EvaluationSetup setup = llm::set_up_evaluation(options);
   EvaluationResult result = describe(setup, options);
   try {

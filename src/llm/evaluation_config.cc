@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "files/hub_cache.h"
 #include "llm/attention_math_choice.h"
 
 namespace octet::llm {
@@ -46,6 +47,7 @@ bool read_base(const std::string& base, EvaluationConfig& config) {
     config.cache.kv_cache_dtype = base.substr(colon + 1);
     config.directory = base.substr(0, colon);
   }
+  config.directory = files::find_model(config.directory);
   return is_directory(config.directory);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "files/checkpoint.h"
+#include "files/hub_cache.h"
 #include "llm/cache_choice.h"
 #include "llm/generation_config.h"
 #include "model/architecture.h"
@@ -176,10 +177,10 @@ void describe_tokenizer(const files::Checkpoint& checkpoint, const model::ModelC
 }  // namespace
 
 CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDtypeOptions& cache) {
-  const files::Checkpoint checkpoint = files::Checkpoint::open(directory);
+  const files::Checkpoint checkpoint = files::Checkpoint::open(files::find_model(directory));
   const model::ModelConfig config = model::read_model_config(checkpoint.config());
   CheckpointInfo info;
-  info.directory = directory;
+  info.directory = checkpoint.directory();
   describe_config(config, info);
   describe_tensors(checkpoint, info);
   check_weights(checkpoint, config, info);

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 #include <octet/async_llm.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <future>
@@ -16,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "files/expect_error.h"
 #include "llm/tiny_llm.h"
 
 namespace octet {
@@ -542,6 +546,63 @@ TEST(AsyncLlm, RandomUseFromManyThreadsEndsEveryRequestAndLeaksNothing) {
   EXPECT_GT(stats.num_preemptions, 0);
   EXPECT_GT(stats.prefix_cache_hits, 0);
   EXPECT_GT(updates, accepted / 2);
+}
+
+TEST(AsyncLlmLogits, AreWhatPromptLogprobsAreMadeOf) {
+  TinyAsyncLlm tiny({.llm = {.kv_cache_dtype = "fp8", .max_num_batched_tokens = 32}});
+  const Ids ids = tiny.llm.encode("The logits of a prompt that takes more than one step of thirty-two tokens.");
+  const auto vocab = static_cast<std::size_t>(tiny.llm.vocab_size());
+  const std::vector<float> logits = tiny.llm.logits(ids);
+  ASSERT_EQ(logits.size(), ids.size() * vocab);
+
+  const RequestOutput output =
+      tiny.llm.submit({.prompt = ids, .params = {.temperature = 0, .max_tokens = 1, .prompt_logprobs = 0}})
+          .wait();
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const float* row = logits.data() + (i - 1) * vocab;
+    double sum = 0;
+    for (std::size_t id = 0; id < vocab; ++id) sum += std::exp(static_cast<double>(row[id]));
+    EXPECT_NEAR(row[ids[i]] - std::log(sum), output.prompt_logprobs[i].front().logprob, 1e-5) << i;
+  }
+  const std::vector<float> last = tiny.llm.logits(ids, /*last_only=*/true);
+  EXPECT_EQ(last, std::vector<float>(logits.end() - static_cast<std::ptrdiff_t>(vocab), logits.end()));
+  EXPECT_EQ(std::max_element(last.begin(), last.end()) - last.begin(), output.outputs[0].token_ids[0]);
+}
+
+TEST(AsyncLlmLogits, LeaveNothingBehindAndRefuseWhatGenerationRefuses) {
+  TinyAsyncLlm tiny({.llm = {.kv_cache_dtype = "fp8", .calculate_kv_scales = "prompt"}});
+  tests::expect_error(ErrorCode::invalid_argument, {"calculate_kv_scales"}, [&] { tiny.llm.logits({1, 2}); });
+  tests::expect_error(ErrorCode::invalid_argument, {"token_ids"}, [&] { tiny.llm.logits({}); });
+  tests::expect_error(ErrorCode::invalid_argument, {"token_ids"}, [&] { tiny.llm.logits({1, 1 << 20}); });
+  tiny.llm.submit({.prompt = Ids{1, 2, 3}, .params = {.max_tokens = 1}}).wait();
+  const KvCacheStats before = tiny.llm.kv_cache_stats();
+  EXPECT_FALSE(tiny.llm.logits({1, 2}).empty());
+  tiny.llm.submit({.prompt = Ids{1, 2, 3}, .params = {.max_tokens = 1}}).wait();
+  EXPECT_EQ(*tiny.llm.kv_cache_stats().stored_values, 2 * *before.stored_values);
+  tiny.llm.stop_accepting();
+  tests::expect_error(ErrorCode::unavailable, {"engine"}, [&] { tiny.llm.logits({1, 2}); });
+}
+
+TEST(AsyncLlmCacheMemory, HoldsTheValuesOfWhatWasStored) {
+  TinyAsyncLlm tiny({.llm = {.enable_prefix_caching = false}});
+  tiny.llm.submit({.prompt = Ids{1, 2, 3}, .params = {.max_tokens = 1}}).wait();
+  const LayerCacheMemory layer = tiny.llm.cache_memory(1);
+  EXPECT_EQ(layer.k.dtype, "float32");
+  EXPECT_EQ(layer.v.head_bytes, layer.block_size * layer.head_dim * 4);
+  EXPECT_EQ(layer.v.token_scales_offset, layer.v.head_bytes);
+  EXPECT_EQ(layer.k.scales[0], 1.0f);
+  // One block was written: its first three tokens are not zero, its last is.
+  int written = 0;
+  for (std::int64_t block = 0; block < layer.v.num_blocks; ++block) {
+    const auto* values =
+        reinterpret_cast<const float*>(layer.v.bytes + block * layer.v.num_kv_heads * layer.v.head_bytes);
+    if (values[0] == 0) continue;
+    ++written;
+    EXPECT_NE(values[2 * layer.head_dim], 0);
+    EXPECT_EQ(values[(layer.block_size - 1) * layer.head_dim], 0);
+  }
+  EXPECT_EQ(written, 1);
+  tests::expect_error(ErrorCode::invalid_argument, {"layer", "99"}, [&] { tiny.llm.cache_memory(99); });
 }
 
 }  // namespace

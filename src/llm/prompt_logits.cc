@@ -1,0 +1,56 @@
+#include "llm/prompt_logits.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "evaluate/cached_sequences.h"
+
+namespace octet::llm {
+
+namespace {
+
+// Nothing that is computed here counts as stored or saturated, nor does it decide any scale.
+class Unobserved {
+ public:
+  explicit Unobserved(EngineSetup& setup) : setup_(setup) { setup.loaded.model->set_observer(nullptr); }
+  ~Unobserved() { setup_.loaded.model->set_observer(setup_.warm_up.get()); }
+  Unobserved(const Unobserved&) = delete;
+  Unobserved& operator=(const Unobserved&) = delete;
+
+ private:
+  EngineSetup& setup_;
+};
+
+}  // namespace
+
+std::vector<float> prompt_logits(EngineSetup& setup, std::span<const std::int32_t> token_ids, bool last_only) {
+  if (setup.awaits_first_prompt)
+    throw Error(ErrorCode::invalid_argument,
+                "the first prompt decides the scales: generate before asking for logits",
+                "calculate_kv_scales");
+  const kv::KvLayout& layout = setup.cache->layout();
+  const auto tokens = static_cast<std::int64_t>(token_ids.size());
+  kv::KvCache cache(layout, static_cast<std::int32_t>(layout.blocks_for(tokens)), setup.cache->scales());
+  evaluate::CachedSequences sequence({.name = "logits",
+                                      .model = setup.loaded.model.get(),
+                                      .cache = &cache,
+                                      .math = setup.math,
+                                      .dtype = setup.dtype});
+  const Unobserved unobserved(setup);
+  const auto most = static_cast<std::size_t>(std::min(setup.max_num_batched_tokens, evaluate::kMostStepTokens));
+  const auto vocab = static_cast<std::size_t>(setup.loaded.model->config().vocab_size);
+  std::vector<float> logits;
+  logits.reserve((last_only ? 1 : token_ids.size()) * vocab);
+  while (!token_ids.empty()) {
+    const std::span<const std::int32_t> piece = token_ids.first(std::min(most, token_ids.size()));
+    token_ids = token_ids.subspan(piece.size());
+    const bool skipped = last_only && !token_ids.empty();
+    const std::span<float> rows = sequence.feed(piece, skipped     ? evaluate::Logits::none
+                                                       : last_only ? evaluate::Logits::last
+                                                                   : evaluate::Logits::all);
+    if (!skipped) logits.insert(logits.end(), rows.begin(), rows.end());
+  }
+  return logits;
+}
+
+}  // namespace octet::llm
