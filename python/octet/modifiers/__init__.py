@@ -1,0 +1,1 @@
+"""Modifiers that a recipe is made of, where llm-compressor has them."""
