@@ -24,6 +24,7 @@ void check_options(const EngineOptions& options, const model::ModelConfig& confi
   constexpr int kMost = 1 << 20;  // beyond any machine; keeps the arithmetic far from overflow
   check_range("max_num_seqs", options.max_num_seqs, 1, kMost);
   check_range("max_num_batched_tokens", options.max_num_batched_tokens, 1, kMost);
+  check_range("admission_lookahead", options.admission_lookahead, 1, kMost);
   check_range("max_model_len", options.max_model_len, 2, config.max_position_embeddings);
 
   const kv::KvLayout& layout = cache.layout();
@@ -58,8 +59,8 @@ struct Engine::Impl {
       : model(the_model),
         cache(the_cache),
         options((check_options(the_options, the_model.config(), the_cache), the_options)),
-        scheduler(cache,
-                  {options.max_num_seqs, options.max_num_batched_tokens, options.enable_prefix_caching}) {}
+        scheduler(cache, {options.max_num_seqs, options.max_num_batched_tokens, options.enable_prefix_caching,
+                          options.admission_lookahead}) {}
 
   int vocab_size() const { return model.config().vocab_size; }
   bool in_vocabulary(std::int32_t id) const { return id >= 0 && id < vocab_size(); }

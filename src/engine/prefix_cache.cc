@@ -28,6 +28,8 @@ void PrefixCache::extend(Sequence& sequence) {
   if (first_time) counts_.queries += static_cast<std::int64_t>(sequence.prompt_size);
   const auto size = static_cast<std::size_t>(block_size());
   const std::size_t before = sequence.contents.size();
+  sequence.blocks.reserve(most_blocks(sequence));  // once a block is retained, nothing may fail
+  sequence.contents.reserve(most_blocks(sequence));
   while (sequence.contents.size() < most_blocks(sequence) &&
          sequence.contents.size() * size == static_cast<std::size_t>(sequence.computed)) {
     const auto found = cache_.pool().find(content(sequence, sequence.contents.size(), last_content(sequence)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -39,6 +40,13 @@ void Scheduler::add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std
 namespace {
 
 using Owner = std::unique_ptr<Sequence>;
+
+// Where it stands in a queue in the order of arrival.
+template <typename Queue>
+auto place_of(const Sequence& sequence, Queue& queue) {
+  return std::upper_bound(queue.begin(), queue.end(), sequence.id,
+                          [](RequestId id, const Owner& each) { return id < each->id; });
+}
 
 bool is_of(const Owner& sequence, RequestId id) {
   return id >= sequence->id && id <= sequence->id + static_cast<RequestId>(sequence->siblings.size());
@@ -91,8 +99,6 @@ void Scheduler::remove_all() {
 std::span<const ScheduledChunk> Scheduler::schedule() {
   chunks_.clear();
   copies_.clear();
-  // The siblings of one request may be more than a step takes.
-  while (num_running() > limits_.max_num_seqs) preempt_youngest();
   int budget = limits_.max_num_batched_tokens;
   schedule_decodes(budget);
   admit();
@@ -114,28 +120,58 @@ void Scheduler::schedule_decodes(int& budget) {
 
 void Scheduler::admit() {
   while (!waiting_.empty() && may_start(*waiting_.front())) {
-    running_.push_back(std::move(waiting_.front()));
+    Sequence& started = *waiting_.front();
+    // Siblings for which there was no place may be older than some that run.
+    running_.insert(place_of(started, running_), std::move(waiting_.front()));
     waiting_.pop_front();
-    prefix_cache_.extend(*running_.back());
+    prefix_cache_.extend(started);
   }
 }
 
-// Whether there is a place for the sequence and its siblings, and whether all known tokens of all running ones
-// and of this one fit at once, with a block to spare for each: one that starts into an almost full cache would
-// be preempted again before it gave anything back.
+namespace {
+
+// The blocks of one sequence from now on: `held` now, what blocks_for() says while it grows, and at its end,
+// `left` tokens from now, `freed` less than now.
+struct Growth {
+  int size;
+  int held;
+  int freed;
+  int left;
+};
+
+}  // namespace
+
+// Whether there is a place for the sequence, and whether all that run and this one have blocks for their tokens
+// while they grow: what is computed again after a preemption costs as much as a prompt, so who starts shall be
+// able to stay. Not until max_tokens, long before which an answer may end: much of the cache would stay empty.
 bool Scheduler::may_start(const Sequence& sequence) const {
   if (running_.empty()) return true;
-  int places = 1 + static_cast<int>(sequence.siblings.size());
-  int blocks = blocks_for(sequence.size()) + static_cast<int>(sequence.siblings.size());
+  const auto places = [](int sum, const Owner& each) {
+    return sum + 1 + static_cast<int>(each->siblings.size());
+  };
+  if (std::accumulate(running_.begin(), running_.end(), 0, places) >= limits_.max_num_seqs) return false;
+  std::vector<Growth> growths;
+  const auto add = [&](const Sequence& each, int held, int freed) {
+    const int left = std::min(each.max_tokens - each.num_generated(), limits_.lookahead);
+    growths.push_back({each.size(), held, freed, left});
+    // Siblings share the full blocks of the prompt.
+    growths.insert(growths.end(), each.siblings.size(), {each.size(), each.size() / block_size_, 0, left});
+  };
   for (const auto& other : running_) {
-    const int siblings = static_cast<int>(other->siblings.size());
-    places += 1 + siblings;
-    blocks += 1 + siblings + std::max(0, blocks_for(other->size()) - static_cast<int>(other->blocks.size()));
+    const auto held = static_cast<int>(other->blocks.size());
+    add(*other, held, std::max(0, held - other->cached / block_size_));
   }
-  if (places > limits_.max_num_seqs) return false;
-  if (blocks <= pool_.num_free()) return true;
   const PrefixCache::Match match = prefix_cache_.match(sequence);
-  return blocks - match.blocks + match.free_blocks <= pool_.num_free();
+  add(sequence, match.blocks, match.free_blocks);
+  const int free = pool_.num_free() - match.free_blocks;
+  // The most are held just before one ends.
+  return std::all_of(growths.begin(), growths.end(), [&](const Growth& next_end) {
+    int needed = 0;
+    for (const Growth& each : growths)
+      needed += next_end.left <= each.left ? std::max(0, blocks_for(each.size + next_end.left - 1) - each.held)
+                                           : -each.freed;
+    return needed <= free;
+  });
 }
 
 // Shares the step's tokens among those that have more than one to compute.
@@ -193,6 +229,7 @@ void Scheduler::schedule(Sequence& sequence, int num_tokens, int& budget) {
 int Scheduler::take_blocks(Sequence& sequence, int num_tokens) {
   if (!unshare_block_to_write(sequence)) return 0;
   const auto needed = static_cast<std::size_t>(blocks_for(sequence.computed + num_tokens));
+  sequence.blocks.reserve(needed);  // once a block is taken, nothing may fail before it stands there
   while (sequence.blocks.size() < needed) {
     if (const auto block = allocate_for(sequence)) {
       sequence.blocks.push_back(*block);
@@ -208,6 +245,7 @@ int Scheduler::take_blocks(Sequence& sequence, int num_tokens) {
 bool Scheduler::unshare_block_to_write(Sequence& sequence) {
   const auto index = static_cast<std::size_t>(sequence.computed / block_size_);
   if (index >= sequence.blocks.size() || pool_.references(sequence.blocks[index]) == 1) return true;
+  copies_.reserve(copies_.size() + 1);
   const auto copy = allocate_for(sequence);
   if (!copy) return false;
   kv::BlockId& block = sequence.blocks[index];
@@ -231,15 +269,20 @@ std::optional<kv::BlockId> Scheduler::allocate_for(const Sequence& sequence) {
 }
 
 void Scheduler::preempt_youngest() {
-  std::unique_ptr<Sequence> youngest = std::move(running_.back());
+  Sequence& youngest = *running_.back();
+  std::erase_if(chunks_, [&](const ScheduledChunk& chunk) { return chunk.sequence == &youngest; });
+  free_blocks(youngest);
+  youngest.computed = 0;
+  youngest.granted = 0;
+  youngest.resumed = true;
+  wait(std::move(running_.back()));
   running_.pop_back();
-  std::erase_if(chunks_, [&](const ScheduledChunk& chunk) { return chunk.sequence == youngest.get(); });
-  free_blocks(*youngest);
-  youngest->computed = 0;
-  youngest->granted = 0;
-  youngest->resumed = true;
-  waiting_.push_front(std::move(youngest));
   ++num_preemptions_;
+}
+
+void Scheduler::wait(std::unique_ptr<Sequence>&& sequence) {
+  const auto place = waiting_.insert(place_of(*sequence, waiting_), nullptr);
+  *place = std::move(sequence);
 }
 
 void Scheduler::advance(const ScheduledChunk& chunk) {
@@ -248,24 +291,27 @@ void Scheduler::advance(const ScheduledChunk& chunk) {
 }
 
 std::vector<Sequence*> Scheduler::fork(Sequence& sequence) {
-  std::vector<Sequence*> started;
-  if (sequence.siblings.empty()) return started;
-  std::vector<Owner> siblings = std::move(sequence.siblings);
-  sequence.siblings.clear();
-  for (const Owner& sibling : siblings) {
-    sibling->computed = sequence.computed;
-    sibling->blocks = sequence.blocks;
-    sibling->contents = sequence.contents;
+  std::vector<Sequence*> forked;
+  if (sequence.siblings.empty()) return forked;
+  std::vector<Owner> siblings = std::exchange(sequence.siblings, {});
+  forked.reserve(siblings.size());
+  running_.reserve(running_.size() + siblings.size());
+  for (Owner& sibling : siblings) {
     sibling->met = true;
     sibling->num_prompt_logprobs = -1;  // the first one has them
+    forked.push_back(sibling.get());
+    if (num_running() >= limits_.max_num_seqs) {
+      sibling->resumed = true;  // and computed again, what the prefix cache keeps of it excepted
+      wait(std::move(sibling));
+      continue;
+    }
+    sibling->computed = sequence.computed;
+    sibling->contents = sequence.contents;
+    sibling->blocks = sequence.blocks;
     for (const kv::BlockId block : sibling->blocks) pool_.retain(block);
-    started.push_back(sibling.get());
+    running_.insert(place_of(*sibling, running_), std::move(sibling));
   }
-  const auto it = std::find_if(running_.begin(), running_.end(),
-                               [&](const Owner& each) { return each.get() == &sequence; });
-  OCTET_CHECK(it != running_.end());
-  running_.insert(it + 1, std::make_move_iterator(siblings.begin()), std::make_move_iterator(siblings.end()));
-  return started;
+  return forked;
 }
 
 void Scheduler::free_blocks(Sequence& sequence) {

@@ -1,11 +1,12 @@
 // Scheduler: which tokens of which requests the next step computes, and in which blocks they stand.
 //
-// Who comes first runs first: running requests stand in order of arrival, and none waits that came before one
-// of them. A step's tokens go to all that decode, one each; then half of what is left to the oldest prompt that
-// is not computed yet, so that it ends, and the rest to the shortest ones, so that a long prompt holds nobody
-// up. A request takes blocks as its positions need them. When the pool is empty the youngest gives all of its
-// blocks back and waits at the front of the queue with its tokens and its generator, to be computed again; so
-// the oldest always goes on. Not thread-safe.
+// Who comes first runs first: requests start, run and wait in order of arrival, and one starts where the blocks
+// will suffice for a while. Of a request with several answers those for which there is no place wait in front
+// of all others. A step's tokens go to all that decode, one each; then half of what is left to the oldest
+// prompt that is not computed yet, so that it ends, and the rest to the shortest ones, so that a long prompt
+// holds nobody up. A request takes blocks as its positions need them. When the pool is empty the youngest gives
+// all of its blocks back and waits at the front of the queue with its tokens and its generator, to be computed
+// again; so the oldest always goes on. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ struct SchedulerLimits {
   int max_num_seqs = 0;            // sequences in one step
   int max_num_batched_tokens = 0;  // tokens in one step
   bool prefix_caching = false;     // whether prompts that begin alike share blocks
+  int lookahead = 64;              // tokens that all who run must be able to add before another one starts
 };
 
 // The step computes positions [computed, computed + num_tokens) of the sequence.
@@ -68,7 +70,8 @@ class Scheduler {
   std::span<const BlockCopy> copies() const { return copies_; }
   // The chunk was computed: its full blocks can be shared from now on.
   void advance(const ScheduledChunk& chunk);
-  // Sets the siblings of a running sequence going, whose prompt was just computed: they share its blocks.
+  // Sets the siblings of a running sequence going, whose prompt was just computed: they share its blocks, or
+  // wait for a place to compute them again. Returns all of them, whose first token is known now.
   std::vector<Sequence*> fork(Sequence& sequence);
 
   int num_running() const { return static_cast<int>(running_.size()); }
@@ -91,6 +94,7 @@ class Scheduler {
   bool unshare_block_to_write(Sequence& sequence);
   std::optional<kv::BlockId> allocate_for(const Sequence& sequence);
   void preempt_youngest();
+  void wait(std::unique_ptr<Sequence>&& sequence);
   void free_blocks(Sequence& sequence);
   void end(Sequence& sequence);
 
@@ -99,7 +103,7 @@ class Scheduler {
   int block_size_;
   PrefixCache prefix_cache_;
   std::vector<std::unique_ptr<Sequence>> running_;  // oldest first
-  Queue waiting_;                                   // oldest first, all younger than those running
+  Queue waiting_;                                   // oldest first
   std::vector<Sequence*> prefilling_;  // of the step at hand, those that have more than a token to go
   std::vector<ScheduledChunk> chunks_;
   std::vector<BlockCopy> copies_;

@@ -214,6 +214,7 @@ TEST(Engine, BlockSizeAndThreadsGiveTheSame) {
 TEST(Engine, PreemptionGivesTheSame) {
   for (const int block_size : {8, 16}) {
     Setting setting{.num_blocks = kModelLen / block_size, .block_size = block_size};
+    setting.engine.admission_lookahead = 1;  // who starts has to give way
     for (const int budget : {5, 64, 512}) {
       setting.engine.max_num_batched_tokens = budget;
       Harness harness(setting);
@@ -225,6 +226,7 @@ TEST(Engine, PreemptionGivesTheSame) {
 
 TEST(Engine, AnFp8CacheUnderPreemptionStillEndsEveryRequest) {
   Setting setting{.num_blocks = kModelLen / 16, .dtype = KvDtype::fp8_e4m3};
+  setting.engine.admission_lookahead = 1;
   Harness harness(setting);
   const std::vector<Request> requests = eight_requests();
   const std::vector<Result> results = harness.run(requests);
@@ -244,6 +246,7 @@ TEST(Engine, HundredsOfRandomRequests) {
   Setting setting{.num_blocks = kModelLen / 8, .block_size = 8, .threads = 2};
   setting.engine.max_num_seqs = 10;
   setting.engine.max_num_batched_tokens = 48;
+  setting.engine.admission_lookahead = 1;
   Harness harness(setting);
   std::map<RequestId, std::size_t> index;
   std::set<RequestId> cancelled;
@@ -308,6 +311,7 @@ TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
     Setting setting{
         .num_blocks = 28, .block_size = 8, .dtype = dtype, .activations = activations, .attention_math = math};
     setting.engine.max_num_batched_tokens = 40;
+    setting.engine.admission_lookahead = 1;
     std::mt19937_64 random(41);
     Harness harness(setting);
     const Ids system = random_prompt(random, 30);
@@ -341,6 +345,7 @@ TEST(Engine, InTheSameMemoryFp8HoldsTwiceTheSequencesBeforeTheFirstPreemption) {
     const std::int64_t block = kv::KvLayout(2, 2, 16, 8, dtype, dtype).bytes_per_block();
     Setting setting{.num_blocks = static_cast<int>(kBytes / block), .block_size = 8, .dtype = dtype};
     setting.engine.max_num_seqs = 256;
+    setting.engine.admission_lookahead = 16;  // else none is preempted
     Harness harness(setting);
     for (int i = 0; i < 200; ++i) harness.engine().add({.prompt = Ids(40, i % kVocabulary), .max_tokens = 100});
     int most = 0;

@@ -145,6 +145,9 @@ Ids expected_tokens(Ids tokens, int generated) {
   return tokens;
 }
 
+// From one that preempts often to one that hardly does.
+int any_lookahead(std::mt19937_64& random) { return std::vector<int>{1, 1, 20, 128}[random() % 4]; }
+
 TEST(Scheduler, EverySequenceGetsItsTokensWhateverTheLimits) {
   std::mt19937_64 random(11);
   std::int64_t preemptions = 0;
@@ -152,7 +155,9 @@ TEST(Scheduler, EverySequenceGetsItsTokensWhateverTheLimits) {
     const int block_size = std::vector<int>{8, 16, 32}[random() % 3];
     constexpr int kLongest = 150;
     const int least_blocks = (kLongest + block_size - 1) / block_size;
-    const SchedulerLimits limits{1 + static_cast<int>(random() % 12), 1 + static_cast<int>(random() % 40)};
+    const SchedulerLimits limits{.max_num_seqs = 1 + static_cast<int>(random() % 12),
+                                 .max_num_batched_tokens = 1 + static_cast<int>(random() % 40),
+                                 .lookahead = any_lookahead(random)};
     Simulation simulation(least_blocks + static_cast<int>(random() % 20), block_size, limits);
     std::map<RequestId, Ids> expected;
     for (RequestId id = 0; id < 25; ++id) {
@@ -178,7 +183,8 @@ TEST(Scheduler, EverySequenceGetsItsTokensWhateverTheLimits) {
 TEST(Scheduler, RandomRemovalLeavesTheOthersRightAndNoBlockBehind) {
   std::mt19937_64 random(12);
   for (int round = 0; round < 60; ++round) {
-    Simulation simulation(12, 16, {6, 24});
+    Simulation simulation(
+        12, 16, {.max_num_seqs = 6, .max_num_batched_tokens = 24, .lookahead = any_lookahead(random)});
     std::map<RequestId, Ids> expected;
     for (RequestId id = 0; id < 20; ++id) {
       const Ids prompt = random_prompt(random, 1 + random() % 100);
@@ -217,7 +223,7 @@ TEST(Scheduler, APromptGoesInChunksAndTakesBlocksAsItNeedsThem) {
 }
 
 TEST(Scheduler, DecodesComeBeforePrefillsAndShareTheBudget) {
-  Simulation simulation(20, 8, {4, 10});
+  Simulation simulation(60, 8, {4, 10});
   simulation.scheduler.add(sequence_of(0, Ids(3, 5)));
   simulation.scheduler.add(sequence_of(1, Ids(4, 6)));
   ASSERT_NO_FATAL_FAILURE(simulation.step());
@@ -244,7 +250,7 @@ TEST(Scheduler, NoMoreSequencesThanTheLimit) {
 
 // Two sequences in a cache for one and a half: the younger gives way, keeps its tokens, and comes back.
 TEST(Scheduler, TheYoungestGivesItsBlocksToTheOldest) {
-  Simulation simulation(4, 8, {4, 100});
+  Simulation simulation(4, 8, {.max_num_seqs = 4, .max_num_batched_tokens = 100, .lookahead = 1});
   simulation.scheduler.add(sequence_of(0, Ids(8, 5), 24));
   simulation.scheduler.add(sequence_of(1, Ids(6, 6), 20));
   ASSERT_NO_FATAL_FAILURE(simulation.step());
@@ -261,7 +267,7 @@ TEST(Scheduler, TheYoungestGivesItsBlocksToTheOldest) {
 
 TEST(Scheduler, TheOldestProgressesInEveryStep) {
   std::mt19937_64 random(13);
-  Simulation simulation(7, 8, {8, 16});
+  Simulation simulation(7, 8, {.max_num_seqs = 8, .max_num_batched_tokens = 16, .lookahead = 1});
   for (RequestId id = 0; id < 12; ++id)
     simulation.scheduler.add(sequence_of(id, random_prompt(random, 1 + random() % 20), 30));
   while (simulation.busy()) {
@@ -275,9 +281,9 @@ TEST(Scheduler, TheOldestProgressesInEveryStep) {
 
 // A request that would only be thrown out again does not start.
 TEST(Scheduler, ARequestWaitsUntilItFits) {
-  Simulation simulation(5, 8, {4, 100});
+  Simulation simulation(4, 8, {4, 100});
   simulation.scheduler.add(sequence_of(0, Ids(20, 5), 4));  // three blocks
-  simulation.scheduler.add(sequence_of(1, Ids(9, 6), 4));   // two, and one to spare
+  simulation.scheduler.add(sequence_of(1, Ids(9, 6), 4));   // two
   while (!simulation.finished.contains(0)) {
     ASSERT_NO_FATAL_FAILURE(simulation.step());
     EXPECT_EQ(simulation.plan.num_seqs(), 1);
@@ -285,6 +291,22 @@ TEST(Scheduler, ARequestWaitsUntilItFits) {
   while (simulation.busy()) ASSERT_NO_FATAL_FAILURE(simulation.step());
   EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);
   EXPECT_EQ(simulation.finished.at(1), expected_tokens(Ids(9, 6), 4));
+}
+
+// Nor one that would be thrown out when those that run have grown; one that comes when they are about to end
+// takes the blocks that they give back.
+TEST(Scheduler, ARequestWaitsUntilItCanGrow) {
+  Simulation simulation(8, 8, {4, 100});
+  for (RequestId id = 0; id < 6; ++id) simulation.scheduler.add(sequence_of(id, Ids(8, 5), 24));
+  std::vector<int> running;
+  for (int steps = 0; simulation.busy(); ++steps) {
+    ASSERT_LT(steps, 200);
+    ASSERT_NO_FATAL_FAILURE(simulation.step());
+    running.push_back(simulation.plan.num_seqs());
+  }
+  EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);
+  EXPECT_EQ(simulation.finished.size(), 6u);
+  EXPECT_EQ(std::count(running.begin(), running.end(), 2), 3 * 24) << "two of four blocks each, all the time";
 }
 
 // What is left of its own blocks is used before it waits for more; the pool's other blocks are held here.
@@ -314,7 +336,8 @@ TEST(Scheduler, SharedBlocksGiveEverySequenceItsOwnTokens) {
     constexpr int kLongest = 150;
     const int least_blocks = (kLongest + block_size - 1) / block_size;
     Simulation simulation(least_blocks + static_cast<int>(random() % 40), block_size,
-                          {1 + static_cast<int>(random() % 12), 1 + static_cast<int>(random() % 60), true});
+                          {1 + static_cast<int>(random() % 12), 1 + static_cast<int>(random() % 60), true,
+                           any_lookahead(random)});
     const std::vector<Ids> beginnings = {random_prompt(random, 64), random_prompt(random, 40), {}};
     std::map<RequestId, Ids> expected;
     RequestId next_id = 0;
@@ -444,6 +467,34 @@ TEST(Scheduler, MoreSiblingsThanAStepTakesWaitForTheirTurn) {
   while (simulation.busy()) ASSERT_NO_FATAL_FAILURE(simulation.step());
   EXPECT_EQ(simulation.finished.size(), 9u);
   EXPECT_EQ(simulation.pool.num_free(), 6);
+}
+
+// They take the places that there are, wait in front of who comes later, and keep nobody waiting that runs.
+TEST(Scheduler, MoreSiblingsThanPlacesStartPiecewise) {
+  Simulation simulation(60, 8, {3, 100});
+  simulation.scheduler.add(sequence_of(0, Ids(8, 7), 40));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  simulation.scheduler.add(siblings_of(1, Ids(12, 5), 10, 5));
+  simulation.scheduler.add(sequence_of(6, Ids(8, 9), 10));
+  ASSERT_NO_FATAL_FAILURE(simulation.step());
+  EXPECT_EQ(simulation.scheduler.num_running(), 3) << "the long one and two of five";
+  for (int steps = 0; simulation.busy(); ++steps) {
+    ASSERT_LT(steps, 200);
+    ASSERT_NO_FATAL_FAILURE(simulation.step());
+    if (simulation.finished.contains(6)) {
+      EXPECT_TRUE(simulation.finished.contains(4)) << "who came later ran before who came earlier";
+    }
+    if (simulation.finished.size() == 2) {
+      EXPECT_FALSE(simulation.finished.contains(0));
+    }
+  }
+  EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);
+  for (RequestId id = 1; id <= 5; ++id) {
+    Ids tokens = expected_tokens(Ids(12, 5), 1);
+    tokens.back() += static_cast<std::int32_t>(id) - 1;
+    EXPECT_EQ(simulation.finished.at(id), expected_tokens(tokens, 9));
+  }
+  EXPECT_EQ(simulation.pool.num_free(), 60);
 }
 
 TEST(Scheduler, ASiblingTakesOverWhenTheFirstIsRemovedAmidThePrompt) {

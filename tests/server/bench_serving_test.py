@@ -84,6 +84,7 @@ class Program(unittest.TestCase):
         self.assertEqual((sixteen["output_tokens"], eight["output_tokens"]), (20 * 96, 20 * 96))
         # How many depends on when requests arrive, and so does which cache has fewer.
         self.assertGreater(sixteen["preemptions"], 0)
+        self.assertGreater(eight["most_running"], sixteen["most_running"])
 
 
 if __name__ == "__main__":
