@@ -27,8 +27,7 @@ namespace octet {
 
 struct AsyncLLMOptions {
   LLMOptions llm = {};
-  // Answers (n a request) that may be unfinished beyond the max_num_seqs that run: with more, submit() refuses,
-  // but a request that is alone.
+  // Answers (n a request) that may be unfinished beyond the max_num_seqs that run: with more, submit() refuses.
   int max_queue = 1024;
   std::string chat_template_file = {};  // a Jinja template instead of the checkpoint's own
 };
@@ -156,8 +155,9 @@ class OCTET_EXPORT AsyncLLM {
 
   // Encodes the prompt on the caller's thread and queues it. Throws Error: invalid_argument naming the field
   // (parameters out of range, invalid UTF-8, no token, a prompt of max_model_len tokens or more, prompt and
-  // max_tokens that are more than max_model_len together: both numbers are named); overloaded where max_queue
-  // is full; unavailable after stop_accepting().
+  // max_tokens that are more than max_model_len together, n above max_unfinished(): both numbers are named);
+  // overloaded where max_queue is full; unavailable after stop_accepting(). A request that memory runs out for
+  // later ends with an error.
   GenerationStream submit(GenerationRequest request);
 
   // From now on submit() refuses; what was accepted goes on.
@@ -181,6 +181,7 @@ class OCTET_EXPORT AsyncLLM {
   const std::string& model() const;  // the directory, as given
   int max_model_len() const;
   int vocab_size() const;
+  int max_unfinished() const;                      // answers at once: max_num_seqs + max_queue
   SamplingParams default_sampling_params() const;  // as LLM's
   std::string isa() const;
   int threads() const;

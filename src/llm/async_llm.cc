@@ -34,14 +34,13 @@ struct GenerationStream::Impl {
   std::shared_ptr<llm::StreamState> state;
   std::function<void()> ring;  // wakes the loop to see a cancellation
 
-  Impl(std::shared_ptr<llm::StreamState> stream, std::function<void()> doorbell)
-      : state(std::move(stream)), ring(std::move(doorbell)) {}
+  explicit Impl(std::function<void()> doorbell) : ring(std::move(doorbell)) {}
   ~Impl() { cancel(); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   void cancel() noexcept {
-    if (state->finished() || state->cancelled()) return;
+    if (!state || state->finished() || state->cancelled()) return;
     state->cancel();
     ring();
   }
@@ -122,9 +121,10 @@ GenerationStream AsyncLLM::submit(GenerationRequest request) {
                     " are more than max_model_len, " + std::to_string(max_model_len()),
                 "max_tokens");
   impl_->setup.engine->check(llm::make_request(ids, request.params, impl_->setup));
-  return GenerationStream(std::make_unique<GenerationStream::Impl>(
-      impl_->loop.submit(std::move(ids), std::move(request.params), std::move(request.on_update), started),
-      impl_->loop.doorbell()));
+  auto stream = std::make_unique<GenerationStream::Impl>(impl_->loop.doorbell());
+  stream->state =
+      impl_->loop.submit(std::move(ids), std::move(request.params), std::move(request.on_update), started);
+  return GenerationStream(std::move(stream));
 }
 
 void AsyncLLM::stop_accepting() noexcept { impl_->loop.stop_accepting(); }
@@ -158,6 +158,7 @@ std::string AsyncLLM::token_text(std::int32_t token_id) const {
 
 const std::string& AsyncLLM::model() const { return impl_->directory; }
 int AsyncLLM::max_model_len() const { return impl_->setup.max_model_len; }
+int AsyncLLM::max_unfinished() const { return impl_->loop.max_unfinished(); }
 int AsyncLLM::vocab_size() const { return impl_->vocab_size(); }
 SamplingParams AsyncLLM::default_sampling_params() const { return impl_->setup.default_params; }
 std::vector<float> AsyncLLM::logits(const std::vector<std::int32_t>& token_ids, bool last_only) {

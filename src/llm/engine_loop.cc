@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "base/error.h"
@@ -56,24 +57,30 @@ std::shared_ptr<StreamState> EngineLoop::submit(std::vector<std::int32_t> prompt
   job->usage.prompt_tokens = static_cast<int>(prompt.size());
   job->params = std::move(params);
   job->started = started;
+  const int n = job->params.n;
+  if (n > max_unfinished_)  // no waiting helps
+    throw Error(ErrorCode::invalid_argument,
+                "expected at most " + std::to_string(max_unfinished_) +
+                    ", as many answers as may be unfinished (max_num_seqs and max_queue), found " +
+                    std::to_string(n),
+                "n");
   std::shared_ptr<StreamState> state;
   {
     const std::scoped_lock lock(inbox_->mutex);
     if (!inbox_->accepting) throw Error(ErrorCode::unavailable, "no requests are accepted any more", "engine");
-    // Every answer takes memory of its own once the engine has it. A request with more of them than may wait is
-    // taken where it is alone.
-    if (inbox_->num_unfinished > 0 && inbox_->num_unfinished + job->params.n > max_unfinished_)
+    // Every answer takes memory of its own once the engine has it.
+    if (inbox_->num_unfinished + n > max_unfinished_)
       throw Error(ErrorCode::overloaded,
                   std::to_string(inbox_->num_unfinished) + " answers are unfinished, and with " +
-                      std::to_string(job->params.n) + " more there would be more than " +
-                      std::to_string(max_unfinished_) + " (max_num_seqs and max_queue)",
+                      std::to_string(n) + " more there would be more than " + std::to_string(max_unfinished_) +
+                      " (max_num_seqs and max_queue)",
                   "engine");
     state = std::make_shared<StreamState>(std::to_string(inbox_->num_submitted), std::move(prompt),
                                           std::move(on_update));
     job->state = state;
+    inbox_->jobs.push_back(std::move(job));  // the last that can fail
     ++inbox_->num_submitted;
-    inbox_->num_unfinished += job->params.n;
-    inbox_->jobs.push_back(std::move(job));
+    inbox_->num_unfinished += n;
   }
   inbox_->arrived.notify_all();
   return state;
@@ -147,7 +154,7 @@ std::vector<std::string> EngineLoop::notices() const {
   return notices_;
 }
 
-void EngineLoop::run() {
+void EngineLoop::run() noexcept {
   while (take_inbox()) {
     if (!in_engine_.empty()) step();
     send_letters();
@@ -161,9 +168,9 @@ bool EngineLoop::take_inbox() {
     return !inbox_->jobs.empty() || !inbox_->tasks.empty() || inbox_->some_cancelled || inbox_->abort_all ||
            inbox_->stopping || !in_engine_.empty() || !waiting_.empty();
   });
-  std::move(inbox_->jobs.begin(), inbox_->jobs.end(), std::back_inserter(waiting_));
-  inbox_->jobs.clear();
-  std::deque<std::packaged_task<void()>> tasks = std::exchange(inbox_->tasks, {});
+  waiting_.splice(waiting_.end(), inbox_->jobs);
+  std::list<std::packaged_task<void()>> tasks;
+  tasks.splice(tasks.end(), inbox_->tasks);
   const bool stopping = inbox_->stopping;
   const bool all = std::exchange(inbox_->abort_all, false) || stopping;
   const bool some = std::exchange(inbox_->some_cancelled, false);
@@ -176,11 +183,8 @@ bool EngineLoop::take_inbox() {
 
 void EngineLoop::start_jobs() {
   while (!waiting_.empty()) {
-    if (setup_.awaits_first_prompt) {
-      if (!in_engine_.empty()) return;  // the first prompt decides the scales, alone
-      const Job& first = *waiting_.front();
-      expect_first_prompt(setup_, first.state->prompt_token_ids().size(), first.params);
-    }
+    if (setup_.awaits_first_prompt && !in_engine_.empty())
+      return;  // the first prompt decides the scales, alone
     std::unique_ptr<Job> job = std::move(waiting_.front());
     waiting_.pop_front();
     start(std::move(job));
@@ -188,19 +192,25 @@ void EngineLoop::start_jobs() {
 }
 
 void EngineLoop::start(std::unique_ptr<Job> job) {
+  Job& started = *job;
+  std::map<engine::RequestId, std::unique_ptr<Job>> place;  // made first: from the engine on nothing may fail
   try {
-    job->first_id = setup_.engine->add(make_request(job->state->prompt_token_ids(), job->params, setup_));
+    if (setup_.awaits_first_prompt)
+      expect_first_prompt(setup_, job->state->prompt_token_ids().size(), job->params);
+    for (int i = 0; i < job->params.n; ++i)
+      job->answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job->params, i);
+    job->last_token.resize(job->answers.size());
+    place.emplace(0, std::move(job));
+    started.first_id =
+        setup_.engine->add(make_request(started.state->prompt_token_ids(), started.params, setup_));
+    auto node = place.extract(0);
+    node.key() = *started.first_id;
+    in_engine_.insert(std::move(node));
   } catch (const Error& error) {
-    end(*job, "error", error);
-    return;
-  } catch (const std::exception& error) {
-    end(*job, "error", Error(ErrorCode::internal, error.what(), "engine"));
-    return;
+    end(started, "error", &error);
+  } catch (const std::exception&) {
+    give_up(started);
   }
-  for (int i = 0; i < job->params.n; ++i)
-    job->answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job->params, i);
-  job->last_token.resize(job->answers.size());
-  in_engine_.emplace(job->first_id, std::move(job));
 }
 
 void EngineLoop::end_cancelled(bool all) {
@@ -218,82 +228,127 @@ void EngineLoop::step() {
     const std::vector<engine::TokenOutput> outputs = setup_.engine->step();
     const Clock::time_point now = Clock::now();
     note_first_prompt(setup_);
-    {
-      const std::scoped_lock lock(published_mutex_);
-      for (const engine::TokenOutput& output : outputs) accept(output, now);
-    }
+    for (const engine::TokenOutput& output : outputs) accept(output, now);
     collect_news(now);
   } catch (const Error& error) {
-    end_all("error", error);
+    end_all(&error);
+  } catch (const std::bad_alloc&) {
+    end_all(nullptr);
   } catch (const std::exception& error) {
-    end_all("error", Error(ErrorCode::internal, error.what(), "engine"));
+    end_all_with(error.what());
   }
 }
 
+// What fails for one token ends its request alone.
 void EngineLoop::accept(const engine::TokenOutput& output, Clock::time_point now) {
   const auto behind = in_engine_.upper_bound(output.request);
   OCTET_CHECK(behind != in_engine_.begin());
   Job& job = *std::prev(behind)->second;
-  const auto index = static_cast<std::size_t>(output.request - job.first_id);
+  if (job.ended) return;  // an error of another of its answers ended it in this very step
+  try {
+    accept(output, now, job);
+  } catch (const std::exception&) {
+    give_up(job);
+  }
+}
+
+void EngineLoop::accept(const engine::TokenOutput& output, Clock::time_point now, Job& job) {
+  const auto index = static_cast<std::size_t>(output.request - *job.first_id);
   Answer& answer = job.answers.at(index);
   if (answer.ended()) return;  // a stop string ended it in this very step
   if (output.finish_reason == engine::FinishReason::error) {
-    end(job, "error", Error(ErrorCode::internal, output.error, "engine"));
+    const Error error(ErrorCode::internal, output.error, "engine");
+    end(job, "error", &error);
     return;
   }
   ++job.usage.completion_tokens;
   job.usage.cached_tokens = std::max(job.usage.cached_tokens, output.cached_tokens);
-  if (job.timings.first_token == 0) {
-    job.timings.first_token = seconds_between(job.started, now);
-    observe(stats_.time_to_first_token_seconds, job.timings.first_token);
-  }
   if (!output.prompt_logprobs.empty()) job.prompt_logprobs = decoded_prompt_logprobs(setup_.tokenizer, output);
-  Clock::time_point& last = job.last_token[index];
-  if (last != Clock::time_point()) observe(stats_.inter_token_latency_seconds, seconds_between(last, now));
-  last = now;
+  {
+    const std::scoped_lock lock(published_mutex_);
+    if (job.timings.first_token == 0) {
+      job.timings.first_token = seconds_between(job.started, now);
+      observe(stats_.time_to_first_token_seconds, job.timings.first_token);
+    }
+    Clock::time_point& last = job.last_token[index];
+    if (last != Clock::time_point()) observe(stats_.inter_token_latency_seconds, seconds_between(last, now));
+    last = now;
+  }
   if (answer.accept(output)) setup_.engine->cancel(output.request);
 }
 
 void EngineLoop::collect_news(Clock::time_point now) {
   for (const auto& [id, job] : in_engine_) {
     const auto has_news = [](const Answer& answer) { return answer.has_news(); };
-    if (std::any_of(job->answers.begin(), job->answers.end(), has_news)) write_letter(*job, now);
+    if (job->ended || std::none_of(job->answers.begin(), job->answers.end(), has_news)) continue;
+    try {
+      write_letter(*job, now);
+    } catch (const std::exception&) {
+      give_up(*job);
+    }
   }
-  std::erase_if(in_engine_, [](const auto& entry) {
-    const std::deque<Answer>& answers = entry.second->answers;
-    return std::all_of(answers.begin(), answers.end(), [](const Answer& answer) { return answer.ended(); });
-  });
+  std::erase_if(in_engine_, [](const auto& entry) { return entry.second->ended; });
 }
 
-void EngineLoop::end(Job& job, const char* finish_reason, const std::optional<Error>& error) {
-  if (job.answers.empty())  // it never came into the engine
-    for (int i = 0; i < job.params.n; ++i)
-      job.answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job.params, i);
-  else
-    for (std::size_t i = 0; i < job.answers.size(); ++i)
-      if (!job.answers[i].ended()) setup_.engine->cancel(job.first_id + static_cast<engine::RequestId>(i));
-  for (Answer& answer : job.answers) answer.end(finish_reason);
-  write_letter(job, Clock::now(), error);
+void EngineLoop::end(Job& job, const char* finish_reason, const Error* error) noexcept {
+  if (job.ended) return;
+  leave_engine(job);
+  try {
+    while (job.answers.size() < static_cast<std::size_t>(job.params.n))  // it never came into the engine
+      job.answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job.params,
+                               static_cast<int>(job.answers.size()));
+    for (Answer& answer : job.answers) answer.end(finish_reason);
+    write_letter(job, Clock::now(), error);
+  } catch (const std::exception&) {
+    give_up(job);
+  }
 }
 
-void EngineLoop::end_all(const char* finish_reason, const std::optional<Error>& error) {
-  for (const auto& [id, job] : in_engine_) end(*job, finish_reason, error);
+void EngineLoop::end_all_with(const char* fault) noexcept try {
+  const Error error(ErrorCode::internal, fault, "engine");
+  end_all(&error);
+} catch (const std::bad_alloc&) {
+  end_all(nullptr);
+}
+
+void EngineLoop::end_all(const Error* error) noexcept {
+  for (const auto& [id, job] : in_engine_) error ? end(*job, "error", error) : give_up(*job);
   in_engine_.clear();
 }
 
-void EngineLoop::write_letter(Job& job, Clock::time_point now, const std::optional<Error>& error) {
+void EngineLoop::write_letter(Job& job, Clock::time_point now, const Error* error) {
   GenerationUpdate update;
   update.finished = true;
+  int ends = 0;
   for (Answer& answer : job.answers) {
     if (answer.has_news()) update.choices.push_back(answer.take_update());
     if (!answer.ended()) update.finished = false;
   }
+  for (const ChoiceUpdate& choice : update.choices) ends += choice.finish_reason.empty() ? 0 : 1;
   if (update.finished) job.timings.finished = seconds_between(job.started, now);
   update.prompt_logprobs = std::exchange(job.prompt_logprobs, {});
   update.usage = job.usage;
   update.timings = job.timings;
-  update.error = error;
+  if (error) update.error = *error;
+  const bool finished = update.finished;
   letters_.push_back({job.state, std::move(update), job.params.n});
+  job.ends_told += ends;
+  job.ended = finished;
+}
+
+void EngineLoop::give_up(Job& job) noexcept {
+  if (job.ended) return;
+  leave_engine(job);
+  job.ended = true;
+  job.state->break_off();
+  given_up_ += job.params.n;
+  const std::scoped_lock lock(published_mutex_);
+  stats_.requests_error += job.params.n - job.ends_told;
+}
+
+// The ids of answers that have ended are none of the engine's any more.
+void EngineLoop::leave_engine(Job& job) noexcept {
+  for (int i = 0; job.first_id && i < job.params.n; ++i) setup_.engine->cancel(*job.first_id + i);
 }
 
 void EngineLoop::publish() {
@@ -317,29 +372,32 @@ void EngineLoop::publish() {
       if (!choice.finish_reason.empty()) ++count_of(choice.finish_reason, stats_);
     if (letter.update.finished) observe(stats_.e2e_request_latency_seconds, letter.update.timings.finished);
   }
-  if (setup_.warm_up)
-    cache_stats_ = llm::cache_stats(setup_);
-  else
-    cache_stats_.used_blocks = stats_.kv_cache_used_blocks;
-  if (notices_.size() != setup_.notices.size()) notices_ = setup_.notices;
+  try {
+    if (setup_.warm_up) cache_stats_ = llm::cache_stats(setup_);
+    if (notices_.size() != setup_.notices.size()) notices_ = setup_.notices;
+  } catch (const std::bad_alloc&) {  // they are said the next time
+  }
+  cache_stats_.used_blocks = stats_.kv_cache_used_blocks;
 }
 
 // What a reader learns from its update is in the statistics before.
 void EngineLoop::send_letters() {
   publish();
-  int finished = 0;
+  int finished = std::exchange(given_up_, 0);
   for (const Letter& letter : letters_) finished += letter.update.finished ? letter.answers : 0;
   if (finished > 0) {
     const std::scoped_lock lock(inbox_->mutex);
     inbox_->num_unfinished -= finished;
     inbox_->num_undelivered += finished;
   }
-  for (Letter& letter : letters_) letter.state->deliver(std::move(letter.update));
+  bool all_delivered = true;
+  for (Letter& letter : letters_) all_delivered &= letter.state->deliver(std::move(letter.update));
   letters_.clear();
-  if (finished == 0) return;
+  if (finished == 0 && all_delivered) return;
   {
     const std::scoped_lock lock(inbox_->mutex);
     inbox_->num_undelivered -= finished;
+    if (!all_delivered) inbox_->some_cancelled = true;  // what nobody hears of any more is to end
   }
   inbox_->idle.notify_all();
 }

@@ -3,6 +3,9 @@
 // The engine and the parts of the setup that a step changes belong to that thread alone. Between two steps it
 // takes what is in the inbox, ends what was cancelled, and starts what came; after a step it hands the tokens
 // to the streams. Every public function may be called from any thread.
+//
+// The thread goes on whatever it meets. Where the memory is out, what it was doing for one request ends that
+// request, with an error whose telling needs none (give_up, StreamState::break_off); the others go on.
 #pragma once
 
 #include <octet/async_llm.h>
@@ -13,6 +16,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,19 +35,21 @@ namespace octet::llm {
 class EngineLoop {
  public:
   // Keeps a reference to the setup, whose engine, cache and scales are the loop's from now on. At most
-  // `max_unfinished` answers are accepted at once, or one request.
+  // `max_unfinished` answers are accepted at once.
   EngineLoop(EngineSetup& setup, int max_unfinished);
   ~EngineLoop();  // ends every request with "abort"
   EngineLoop(const EngineLoop&) = delete;
   EngineLoop& operator=(const EngineLoop&) = delete;
 
-  // Of a prompt and parameters that were checked. Throws Error{overloaded, unavailable}.
+  // Of a prompt and parameters that were checked. Throws Error{overloaded, unavailable}, and invalid_argument
+  // naming n where it is more than max_unfinished.
   std::shared_ptr<StreamState> submit(std::vector<std::int32_t> prompt, SamplingParams params,
                                       std::function<void()> on_update,
                                       std::chrono::steady_clock::time_point started);
   // Runs `task` on the loop's thread while no step runs, waits for its end and passes on what it throws. Throws
   // Error{unavailable} where no requests are accepted any more.
   void run_between_steps(const std::function<void()>& task);
+  int max_unfinished() const { return max_unfinished_; }
   void stop_accepting();
   bool wait_until_idle(std::chrono::milliseconds timeout);
   void abort_all();
@@ -63,7 +69,9 @@ class EngineLoop {
     std::shared_ptr<StreamState> state;
     SamplingParams params;
     Clock::time_point started;
-    engine::RequestId first_id = 0;                  // in the engine; answer i is first_id + i
+    std::optional<engine::RequestId> first_id = {};  // in the engine; answer i is first_id + i
+    int ends_told = 0;                               // answers whose ends are in letters
+    bool ended = false;                              // its last letter is written, or it was given up
     std::deque<Answer> answers = {};                 // [n], empty before it is in the engine
     std::vector<Clock::time_point> last_token = {};  // [n]
     TokenUsage usage = {};
@@ -76,8 +84,8 @@ class EngineLoop {
     std::mutex mutex;
     std::condition_variable arrived;
     std::condition_variable idle;
-    std::deque<std::unique_ptr<Job>> jobs;
-    std::deque<std::packaged_task<void()>> tasks;
+    std::list<std::unique_ptr<Job>> jobs;
+    std::list<std::packaged_task<void()>> tasks;
     std::int64_t num_submitted = 0;
     // Answers, of which a request has n.
     int num_unfinished = 0;
@@ -95,18 +103,23 @@ class EngineLoop {
     int answers;  // of its request
   };
 
-  void run();
+  void run() noexcept;
   bool take_inbox();  // false where the loop is to end
   void start_jobs();
   void start(std::unique_ptr<Job> job);
   void end_cancelled(bool all);
   void step();
   void accept(const engine::TokenOutput& output, Clock::time_point now);
+  void accept(const engine::TokenOutput& output, Clock::time_point now, Job& job);
   void collect_news(Clock::time_point now);
   // Ends what of the job goes on, and writes its last letter.
-  void end(Job& job, const char* finish_reason, const std::optional<Error>& error = {});
-  void end_all(const char* finish_reason, const std::optional<Error>& error = {});
-  void write_letter(Job& job, Clock::time_point now, const std::optional<Error>& error = {});
+  void end(Job& job, const char* finish_reason, const Error* error = nullptr) noexcept;
+  void end_all(const Error* error) noexcept;  // null: no memory is left
+  void end_all_with(const char* fault) noexcept;
+  void write_letter(Job& job, Clock::time_point now, const Error* error = nullptr);
+  // Ends the job and its stream without needing memory.
+  void give_up(Job& job) noexcept;
+  void leave_engine(Job& job) noexcept;
   // Makes the state of this moment, and what the letters say, the statistics.
   void publish();
   void send_letters();
@@ -116,9 +129,10 @@ class EngineLoop {
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
 
   // The thread's own.
-  std::deque<std::unique_ptr<Job>> waiting_;                     // for the first prompt's scales
+  std::list<std::unique_ptr<Job>> waiting_;                      // for the first prompt's scales
   std::map<engine::RequestId, std::unique_ptr<Job>> in_engine_;  // by first_id
   std::vector<Letter> letters_;
+  int given_up_ = 0;  // answers of jobs that ended without a letter since the last ones were sent
 
   mutable std::mutex published_mutex_;
   AsyncLLMStats stats_;

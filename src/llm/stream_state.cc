@@ -1,6 +1,7 @@
 #include "llm/stream_state.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "llm/answer.h"
@@ -13,13 +14,28 @@ StreamState::StreamState(std::string request_id, std::vector<std::int32_t> promp
       prompt_token_ids_(std::move(prompt_token_ids)),
       on_update_(std::move(on_update)) {}
 
-void StreamState::deliver(GenerationUpdate update) {
-  {
+bool StreamState::deliver(GenerationUpdate update) noexcept {
+  try {
     const std::scoped_lock lock(mutex_);
+    if (broken_off_) return false;
     if (unread_)
       merge(*unread_, std::move(update));
     else
       unread_ = std::move(update);
+  } catch (const std::bad_alloc&) {
+    break_off();
+    return false;
+  }
+  arrived_.notify_all();
+  if (on_update_) on_update_();
+  return true;
+}
+
+void StreamState::break_off() noexcept {
+  cancel();  // what the engine still does for it is for nobody
+  {
+    const std::scoped_lock lock(mutex_);
+    broken_off_ = true;
   }
   arrived_.notify_all();
   if (on_update_) on_update_();
@@ -27,7 +43,15 @@ void StreamState::deliver(GenerationUpdate update) {
 
 std::optional<GenerationUpdate> StreamState::next(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  arrived_.wait_for(lock, timeout, [&] { return unread_.has_value() || finished_; });
+  arrived_.wait_for(lock, timeout, [&] { return unread_.has_value() || broken_off_ || finished_; });
+  if (broken_off_ && !finished_) {
+    const Error error(ErrorCode::internal, "out of memory", "engine");
+    std::optional<GenerationUpdate> last = std::exchange(unread_, std::nullopt);
+    if (!last) last.emplace();
+    last->error = error;
+    last->finished = finished_ = true;
+    return last;
+  }
   std::optional<GenerationUpdate> update = std::exchange(unread_, std::nullopt);
   if (update && update->finished) finished_ = true;
   return update;

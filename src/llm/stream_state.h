@@ -25,8 +25,11 @@ class StreamState {
   const std::string& request_id() const { return request_id_; }
   const std::vector<std::int32_t>& prompt_token_ids() const { return prompt_token_ids_; }
 
-  // The engine's side. Nothing may follow an update that is `finished`.
-  void deliver(GenerationUpdate update);
+  // The engine's side. Nothing may follow an update that is `finished`. False where nobody will hear of it: the
+  // stream was broken off, or there is no memory for it and it is broken off now.
+  bool deliver(GenerationUpdate update) noexcept;
+  // Ends the stream with an error (no memory is left) that its reader makes: nothing is allocated here.
+  void break_off() noexcept;
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   // The reader's side: as GenerationStream's.
@@ -42,6 +45,7 @@ class StreamState {
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   std::optional<GenerationUpdate> unread_;
+  bool broken_off_ = false;
   bool finished_ = false;  // the last update was taken
 };
 

@@ -274,9 +274,13 @@ TEST(AsyncLlm, EveryAnswerOfARequestCountsAsWaiting) {
   EXPECT_EQ(first.wait().outputs.size(), 3u);
   second.wait();
   tiny.expect_idle();
-  three.n = 9;  // more than may ever wait, but nobody else is there
-  EXPECT_EQ(tiny.submit("c", three).wait().outputs.size(), 9u);
-  tiny.expect_idle();
+  three.n = 9;  // more than may ever wait, though nobody else is there
+  const Error error = error_of([&] { tiny.submit("c", three); });
+  EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
+  EXPECT_STREQ(
+      error.what(),
+      "n: expected at most 4, as many answers as may be unfinished (max_num_seqs and max_queue), found 9");
+  EXPECT_EQ(tiny.llm.max_unfinished(), 4);
 }
 
 TEST(AsyncLlm, StopsAcceptingAndFinishesWhatItHas) {
@@ -486,15 +490,16 @@ TEST(AsyncLlm, TheFirstPromptMayWantItsLogProbabilities) {
 // accepted request ends, greedy answers are what they are alone, and no block is left behind.
 TEST(AsyncLlm, RandomUseFromManyThreadsEndsEveryRequestAndLeaksNothing) {
   constexpr int kThreads = 4, kRequests = 40;
+  constexpr int kTokens = 180;  // farther than the scheduler looks, so that some are preempted
   std::vector<std::string> expected;
   {
     TinyAsyncLlm alone;
     for (const std::string& prompt : prompts())
-      expected.push_back(alone.submit(prompt, greedy(60)).wait().outputs[0].text);
+      expected.push_back(alone.submit(prompt, greedy(kTokens)).wait().outputs[0].text);
   }
-  TinyAsyncLlm tiny({.llm = {.max_model_len = 120,
+  TinyAsyncLlm tiny({.llm = {.max_model_len = 240,
                              .block_size = 8,
-                             .kv_cache_memory_bytes = 120 * 256 * 2,
+                             .kv_cache_memory_bytes = 240 * 256 * 2,
                              .max_num_seqs = 6,
                              .max_num_batched_tokens = 24},
                      .max_queue = 12});
@@ -503,7 +508,7 @@ TEST(AsyncLlm, RandomUseFromManyThreadsEndsEveryRequestAndLeaksNothing) {
     std::mt19937 random(seed);
     for (int i = 0; i < kRequests; ++i) {
       const std::size_t which = random() % expected.size();
-      SamplingParams params = greedy(60);
+      SamplingParams params = greedy(kTokens);
       params.n = random() % 5 == 0 ? 3 : 1;
       try {
         GenerationStream stream =
