@@ -23,7 +23,7 @@ void check_logprobs(const std::optional<int>& count, const char* field) {
 }
 
 // The first error that the parameters have by themselves, before anything is sized by them.
-void check(const SamplingParams& params, std::size_t prompts) {
+void check(const SamplingParams& params, std::size_t prompts, int max_unfinished) {
   constexpr std::size_t kMaxAnswers = 4096;
   constexpr std::size_t kMaxStopStrings = 1024;  // the engine's thread looks for each behind every token
   params.validate();
@@ -34,12 +34,38 @@ void check(const SamplingParams& params, std::size_t prompts) {
                    "stop: expected at most " + std::to_string(kMaxStopStrings) + " strings, found " +
                        std::to_string(params.stop.size()),
                    "stop");
-  if (static_cast<std::size_t>(params.n) * prompts > kMaxAnswers)
+  const std::size_t answers = static_cast<std::size_t>(params.n) * prompts;
+  const std::string field = params.n > 1 ? "n" : "prompt";
+  if (answers > kMaxAnswers)
     throw ApiError(400,
-                   "n: expected at most " + std::to_string(kMaxAnswers) +
-                       " answers of all prompts together, found " +
-                       std::to_string(static_cast<std::size_t>(params.n) * prompts),
-                   "n");
+                   field + ": expected at most " + std::to_string(kMaxAnswers) +
+                       " answers of all prompts together, found " + std::to_string(answers),
+                   field);
+  if (answers > static_cast<std::size_t>(max_unfinished))  // 429 would ask to try again, for ever
+    throw ApiError(400,
+                   field + ": expected at most " + std::to_string(max_unfinished) +
+                       " answers of all prompts together (--max-num-seqs and --max-queue), found " +
+                       std::to_string(answers),
+                   field);
+}
+
+// Turns a text into its tokens, and refuses what does not fit into a sequence under the code that OpenAI's
+// clients know. `field` is the prompt's, `length_field` that of the most new tokens.
+void encode(const AsyncLLM& llm, GenerationRequest& generation, const std::string& field,
+            const std::string& length_field) {
+  std::optional<std::vector<std::int32_t>>& ids = generation.prompt.token_ids;
+  if (!ids) ids = llm.encode(generation.prompt.text, generation.add_special_tokens);
+  const auto size = ids->size(), most = static_cast<std::size_t>(llm.max_model_len());
+  const std::string limit = "--max-model-len, " + std::to_string(most) + ", which counts prompt and new tokens";
+  if (size >= most)
+    throw ApiError(400, field + ": " + std::to_string(size) + " tokens are too long for " + limit, field,
+                   "context_length_exceeded");
+  const auto new_tokens = static_cast<std::size_t>(generation.params.max_tokens.value_or(0));
+  if (new_tokens > most - size)
+    throw ApiError(400,
+                   length_field + ": " + std::to_string(new_tokens) + " new tokens behind a prompt of " +
+                       std::to_string(size) + " are more than " + limit,
+                   length_field, "context_length_exceeded");
 }
 
 void note(const GenerationSet& set, RequestRecord& record) {
@@ -108,11 +134,12 @@ AnswerIdentity Api::identity(const HttpRequest& request, const AnswerOptions& op
 void Api::chat(const HttpRequest& request, HttpResponse& response) {
   const ChatRequest asked = parse_chat_request(request.body, llm_.default_sampling_params(), options_.tools);
   check_model(asked.answer.model);
-  check(asked.params, 1);
+  check(asked.params, 1, llm_.max_unfinished());
   std::string prompt = llm_.render_chat(asked.chat);
   if (options_.log_prompts) request.record->prompt = prompt;
   std::vector<GenerationRequest> generations;
   generations.push_back({std::move(prompt), asked.add_special_tokens, asked.params, {}});
+  encode(llm_, generations.front(), "messages", asked.max_tokens_field);
   respond(std::move(generations), chat_answer(identity(request, asked.answer), asked), asked.answer, request,
           response);
 }
@@ -120,11 +147,13 @@ void Api::chat(const HttpRequest& request, HttpResponse& response) {
 void Api::complete(const HttpRequest& request, HttpResponse& response) {
   const CompletionRequest asked = parse_completion_request(request.body, llm_.default_sampling_params());
   check_model(asked.answer.model);
-  check(asked.params, asked.prompts.size());
+  check(asked.params, asked.prompts.size(), llm_.max_unfinished());
   std::vector<GenerationRequest> generations;
   std::vector<Echo> echo;
   for (const Prompt& prompt : asked.prompts) {
     generations.push_back({prompt, asked.add_special_tokens, asked.params, {}});
+    encode(llm_, generations.back(),
+           asked.prompts.size() > 1 ? element_path("prompt", generations.size() - 1) : "prompt", "max_tokens");
     if (asked.echo) echo.push_back(make_echo(llm_, prompt, asked));
     if (options_.log_prompts) request.record->prompt += prompt_text(llm_, prompt) + "\n";
   }

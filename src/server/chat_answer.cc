@@ -29,7 +29,8 @@ class ChatAnswer final : public Answer {
         options_(request.answer),
         params_(request.params),
         logprobs_(request.logprobs),
-        top_logprobs_(request.top_logprobs) {
+        top_logprobs_(request.top_logprobs),
+        parallel_tool_calls_(request.parallel_tool_calls) {
     for (int i = 0; i < params_.n; ++i) choices_.emplace_back(format);
   }
 
@@ -115,12 +116,14 @@ class ChatAnswer final : public Answer {
     }
     Json delta = Json::object();
     if (!found.content.empty()) delta["content"] = std::move(found.content);
-    for (ToolCall& call : found.calls)
+    for (ToolCall& call : found.calls) {
+      if (!parallel_tool_calls_ && choice.num_tool_calls > 0) break;
       delta["tool_calls"].push_back(
           {{"index", choice.num_tool_calls++},
            {"id", "call_" + random_id()},
            {"type", "function"},
            {"function", {{"name", std::move(call.name)}, {"arguments", std::move(call.arguments)}}}});
+    }
     return delta;
   }
 
@@ -148,6 +151,7 @@ class ChatAnswer final : public Answer {
   SamplingParams params_;
   bool logprobs_;
   int top_logprobs_;
+  bool parallel_tool_calls_;
   std::vector<ChatChoice> choices_;
   Json prompt_logprobs_;
 };

@@ -102,6 +102,17 @@ void read_tool_choice(const Fields& fields, const ToolCallOptions& options, Chat
   request.tool_calls = options.format;
 }
 
+// OpenAI's name of today goes before the one of before.
+void read_max_tokens(const Fields& fields, ChatRequest& request) {
+  const auto max_tokens = fields.integer("max_tokens");
+  const auto max_completion_tokens = fields.integer("max_completion_tokens");
+  request.params.max_tokens = max_completion_tokens ? max_completion_tokens : max_tokens;
+  if (max_completion_tokens) request.max_tokens_field = "max_completion_tokens";
+  if (request.params.max_tokens && *request.params.max_tokens < 1)
+    refuse_field(request.max_tokens_field,
+                 "expected at least 1, found " + std::to_string(*request.params.max_tokens));
+}
+
 void read_logprobs(const Fields& fields, ChatRequest& request) {
   request.logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = fields.integer("top_logprobs");
@@ -149,11 +160,10 @@ ChatRequest parse_chat_request(std::string_view body, const SamplingParams& defa
   if (fields.boolean("echo").value_or(false)) refuse_field("echo", "is not supported for chats");
   request.chat = read_chat_prompt(fields);
   request.params = read_sampling_params(fields, defaults);
-  request.params.max_tokens = fields.integer("max_completion_tokens");
-  if (const auto max_tokens = fields.integer("max_tokens"); max_tokens && !request.params.max_tokens)
-    request.params.max_tokens = max_tokens;
+  read_max_tokens(fields, request);
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(false);
   read_tool_choice(fields, tools, request);
+  request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
   read_logprobs(fields, request);
   return request;
 }

@@ -15,11 +15,13 @@ struct ChatRequest {
   AnswerOptions answer;
   ChatPrompt chat;
   SamplingParams params;
+  std::string max_tokens_field = "max_tokens";  // or max_completion_tokens, where that was given
   bool add_special_tokens = false;
   bool logprobs = false;
   int top_logprobs = 0;
   // How calls of the tools look; none where no tool was given or none may be called.
   ToolCallFormat tool_calls = ToolCallFormat::none;
+  bool parallel_tool_calls = true;  // false: one call in an answer at most
 };
 
 // Throws ApiError 400 naming the field's path, such as messages[0].content. `defaults` are the checkpoint's.

@@ -48,7 +48,9 @@ class LibraryStream final : public httplib::Stream {
 struct Exchange {
   Connection& connection;
   RequestRecord record;
+  Connection::Clock::time_point deadline;  // for all of the request to have arrived
   bool head_read = false;
+  bool closes = false;        // HTTP/1.0: this answer is the connection's last
   bool body_pending = false;  // of the request, not read yet: what comes next is no request
 };
 
@@ -74,7 +76,6 @@ HttpRequest to_request(const httplib::Request& request, Exchange& exchange) {
 
 void to_library(HttpResponse response, const httplib::Request& request, httplib::Response& out) {
   out.status = response.status;
-  if (current_exchange->body_pending) out.set_header("Connection", "close");
   for (const auto& [name, value] : response.headers) out.set_header(name, value);
   if (!response.stream) {
     out.set_content(response.body, response.content_type);
@@ -157,6 +158,12 @@ struct HttpServer::Impl : httplib::Server {
       current_exchange->record.status = response.status;
       response.set_content(error_json(error_of_status(response.status)), "application/json");
     }));
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+      if (!current_exchange->body_pending && !current_exchange->closes) return;
+      response.headers.erase("Keep-Alive");  // which the library promises to whom did not say close
+      response.headers.erase("Connection");
+      response.set_header("Connection", "close");
+    });
     set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
       response.status = 500;
       response.set_content(error_json({500, "internal error"}), "application/json");
@@ -233,8 +240,7 @@ void HttpServer::Impl::with_body(const httplib::Request& request, httplib::Respo
   HttpRequest asked = to_request(request, exchange);
   HttpResponse answer;
   // Chunks of one byte each are six times as long as what they carry.
-  exchange.connection.limit_reading(Connection::Clock::now() + options.read_timeout,
-                                    8 * options.max_request_bytes + kMaxHeadBytes);
+  exchange.connection.limit_reading(exchange.deadline, 8 * options.max_request_bytes + kMaxHeadBytes);
   bool too_large = false;
   const bool whole = reader([&](const char* data, std::size_t size) {
     too_large = asked.body.size() + size > options.max_request_bytes;
@@ -262,10 +268,10 @@ void HttpServer::Impl::with_body(const httplib::Request& request, httplib::Respo
 // One request; false where the connection is to be closed.
 bool HttpServer::Impl::serve_one(Connection& connection, LibraryStream& stream) {
   const auto started = Connection::Clock::now();
-  Exchange exchange{connection, {}};
+  Exchange exchange{connection, {}, started + options.read_timeout};
   exchange.record.remote_address = connection.remote_address();
   current_exchange = &exchange;
-  connection.limit_reading(started + options.read_timeout, kMaxHeadBytes);
+  connection.limit_reading(exchange.deadline, kMaxHeadBytes);
   bool client_closes = false;
   bool closes = stopping.load();
   const bool written = process_request(stream, closes, client_closes, [&](httplib::Request& request) {
@@ -276,7 +282,7 @@ bool HttpServer::Impl::serve_one(Connection& connection, LibraryStream& stream) 
                             (request.has_header("Content-Length") && header(request, "Content-Length") != "0");
     request.ranges.clear();                    // no answer has parts
     request.headers.erase("Accept-Encoding");  // nor is compressed: the time is better spent on tokens
-    if (request.version == "HTTP/1.0") client_closes = true;
+    exchange.closes = request.version == "HTTP/1.0";
   });
   current_exchange = nullptr;
   if (!exchange.head_read && !written) {             // not even the request line
@@ -287,7 +293,8 @@ bool HttpServer::Impl::serve_one(Connection& connection, LibraryStream& stream) 
   exchange.record.seconds = std::chrono::duration<double>(Connection::Clock::now() - started).count();
   if (!written) exchange.record.client_gone = exchange.head_read;
   handlers.log(exchange.record);
-  return written && exchange.head_read && !client_closes && !closes && !exchange.body_pending;
+  return written && exchange.head_read && !client_closes && !closes && !exchange.closes &&
+         !exchange.body_pending;
 }
 
 void HttpServer::Impl::serve(Connection& connection) {

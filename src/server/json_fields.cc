@@ -121,7 +121,9 @@ std::vector<std::int32_t> token_ids_at(const Json& value, const std::string& pat
 }
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {
-  if (!object.is_object()) refuse_type(path_.empty() ? "the body" : path_, "an object", object);
+  if (object.is_object()) return;
+  if (!path_.empty()) refuse_type(path_, "an object", object);
+  throw ApiError(400, std::string("the body: expected an object, found ") + type_name(object));
 }
 
 const Json* Fields::find(const char* name) const {

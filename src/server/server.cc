@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <octet/version.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <mutex>
@@ -66,6 +67,7 @@ void end_requests(RequestLog& log, AsyncLLM& llm, HttpServer& http, std::chrono:
 
 void serve(const ServerOptions& options, const std::function<std::unique_ptr<AsyncLLM>()>& make_llm,
            const std::atomic<bool>& stop) {
+  signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to connections that clients have left
   RequestLog log(options.log_level, options.log_json);
   std::unique_ptr<AsyncLLM> llm;
   std::unique_ptr<Api> api;

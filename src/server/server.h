@@ -24,8 +24,8 @@ struct ServerOptions {
 };
 
 // Serves until `stop` is set: then takes no more, finishes what runs or ends it, and returns. Binds before
-// `make_llm` is called, so that a port in use is said before a model is loaded. Throws Error as HttpServer and
-// `make_llm` do.
+// `make_llm` is called, so that a port in use is said before a model is loaded. Ignores SIGPIPE from then on.
+// Throws Error as HttpServer and `make_llm` do.
 void serve(const ServerOptions& options, const std::function<std::unique_ptr<AsyncLLM>()>& make_llm,
            const std::atomic<bool>& stop);
 

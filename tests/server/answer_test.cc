@@ -43,6 +43,22 @@ TEST(ChatAnswer, Whole) {
                                   R"("prompt_tokens_details":{"cached_tokens":2}})");
 }
 
+TEST(ChatAnswer, OneCallAloneWhereSeveralAreNotWanted) {
+  for (const bool parallel : {true, false}) {
+    ChatRequest request;
+    request.tool_calls = ToolCallFormat::hermes;
+    request.parallel_tool_calls = parallel;
+    const std::string call = R"(<tool_call>{"name": "f", "arguments": {}}</tool_call>)";
+    const auto answer = chat_answer({"id", "m", 5}, request);
+    answer->add(0, update(0, call));
+    answer->add(0, update(0, call + call, "stop"));
+    const Json choice = parse_json(answer->whole({}))["choices"][0];
+    EXPECT_EQ(choice["message"]["tool_calls"].size(), parallel ? 3u : 1u);
+    EXPECT_EQ(choice["finish_reason"], "tool_calls");
+    EXPECT_TRUE(choice["message"]["content"].is_null());
+  }
+}
+
 TEST(ChatAnswer, ChunksBeginWithTheRoleAndEndWithTheReason) {
   ChatRequest request;
   request.answer.include_usage = true;

@@ -277,6 +277,23 @@ class ApiTest(ServerTest):
         self.assertEqual(error["type"], "invalid_request_error")
         self.assert_error(self.server.post("/v1/completions", {"prompt": "ab", "max_tokens": 65535}), 400, "65535", "65536")
 
+    def test_lengths_are_refused_as_openai_has_it(self):
+        chat = "/v1/chat/completions"
+        for path, body, field in [
+            (chat, {"messages": HELLO, "max_completion_tokens": 65530}, "max_completion_tokens"),
+            (chat, {"messages": HELLO, "max_tokens": 65530}, "max_tokens"),
+            (chat, {"messages": [{"role": "user", "content": "a" * 66000}]}, "messages"),
+            ("/v1/completions", {"prompt": ["a", "a" * 66000]}, "prompt[1]"),
+            ("/v1/completions", {"prompt": "a" * 66000}, "prompt"),
+            ("/v1/completions", {"prompt": "ab", "max_tokens": 65535}, "max_tokens"),
+        ]:
+            with self.subTest(field=field):
+                error = self.assert_error(self.server.post(path, body), 400, field, "65536")
+                self.assertEqual((error["param"], error["code"]), (field, "context_length_exceeded"))
+        for field in ("max_tokens", "max_completion_tokens"):
+            error = self.assert_error(self.server.post(chat, {"messages": HELLO, field: 0}), 400, field, "0")
+            self.assertEqual(error["param"], field)
+
     def test_paths_and_methods(self):
         self.assert_error(self.server.post("/v1/embeddings", {}), 404)
         status, headers, _ = self.server.request("GET", "/v1/chat/completions")
@@ -291,6 +308,8 @@ class ApiTest(ServerTest):
         self.assert_error(self.server.post("/v1/completions", json.dumps({str(i): i for i in range(2000)})), 400, "keys")
         self.assert_error(self.server.post("/v1/completions", "x" * (100 << 10) + "y"), 413, "102401", "102400")
         self.assert_error(self.server.post("/v1/completions", ""), 400, "JSON")
+        for body in ("[]", "5", '"a"', "null"):
+            self.assertIsNone(self.assert_error(self.server.post("/v1/completions", body), 400, "an object")["param"])
 
     def test_chunked_bodies(self):
         head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -314,8 +333,25 @@ class ApiTest(ServerTest):
         answers = []
         def dawdle(start):
             answers.append(self.raw(start, wait=10))
+        def drip(start):
+            """A byte now and then, which must not buy time; the body's time is what the head has left of it."""
+            with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as client:
+                client.sendall(start)
+                begun = time.monotonic()
+                client.settimeout(0.2)
+                while time.monotonic() - begun < 8:
+                    try:
+                        client.sendall(b"a" if b"\r\n\r\n" in start else b"A: b\r\n")
+                        answers.append(client.recv(65536))
+                        self.assertLess(time.monotonic() - begun, 2)
+                        return
+                    except TimeoutError:
+                        pass
+                self.fail("the server waits for ever")
         threads = [threading.Thread(target=dawdle, args=(start,)) for start in (
             b"POST /v1/comp", b"POST /v1/completions HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")]
+        threads += [threading.Thread(target=drip, args=(start,)) for start in (
+            b"POST /v1/completions HTTP/1.1\r\n", b"POST /v1/completions HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")]
         for thread in threads:
             thread.start()
         self.assertEqual(self.server.post("/v1/completions", {"prompt": "a", "max_tokens": 1})[0], 200)
@@ -323,6 +359,7 @@ class ApiTest(ServerTest):
         for thread in threads:
             thread.join()
         self.assertLess(time.monotonic() - started, 5)
+        self.assertEqual(len(answers), 4)
         for answer in answers:
             self.assertIn(b" 408 ", answer.split(b"\r\n")[0])
 
@@ -351,6 +388,25 @@ class ApiTest(ServerTest):
         self.assertEqual(self.raw(one * 3 + last).count(b'{"version"'), 4)
         # A body where none was expected is not taken for a request.
         self.assertEqual(self.raw(b"GET /version HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(one) + one).count(b'{"version"'), 1)
+
+    def test_http_1_0_ends_with_its_answer(self):
+        for path in (b"/version", b"/nothing"):
+            answer = self.raw(b"GET " + path + b" HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").lower()
+            self.assertIn(b"\r\nconnection: close\r\n", answer)
+            self.assertNotIn(b"keep-alive", answer)
+        body = json.dumps({"prompt": "a", "max_tokens": 3, "stream": True}).encode()
+        answer = self.raw(b"POST /v1/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertNotIn(b"chunked", answer.lower())
+        self.assertTrue(answer.endswith(b"\r\n\r\ndata: [DONE]\n\n") or answer.endswith(b"\n\ndata: [DONE]\n\n"), answer)
+        # Nor does one that is refused before its body is read promise to go on.
+        answer = self.raw(b"POST /nothing HTTP/1.1\r\nContent-Length: 5\r\n\r\n").lower()
+        self.assertIn(b"\r\nconnection: close\r\n", answer)
+        self.assertNotIn(b"keep-alive", answer)
+
+    def test_sigpipe_is_ignored(self):
+        with open(f"/proc/{self.server.process.pid}/status") as status:
+            ignored = int(next(line for line in status if line.startswith("SigIgn:")).split()[1], 16)
+        self.assertTrue(ignored >> (signal.SIGPIPE - 1) & 1)
 
     def test_origins(self):
         allowed = self.server.request("OPTIONS", "/v1/chat/completions", headers={"Origin": "https://a.example"})
@@ -404,6 +460,24 @@ class LimitsTest(unittest.TestCase):
                 client.close()
             self.wait_running(server, 0, 0)
             self.assertEqual(server.post("/v1/completions", {"prompt": "a", "max_tokens": 1})[0], 200)
+
+    def test_more_answers_than_can_ever_wait(self):
+        with Server(PROGRAM, self.model, "--max-num-seqs", "2", "--max-queue", "3") as server:
+            for body, field in [({"prompt": ["a"] * 6}, "prompt"), ({"prompt": "a", "n": 6}, "n"),
+                                ({"prompt": ["a", "b"], "n": 3}, "n")]:
+                status, got = server.post("/v1/completions", body)
+                self.assertEqual((status, got["error"]["param"]), (400, field))
+                self.assertIn("5", got["error"]["message"])
+                self.assertIn("6", got["error"]["message"])
+            status, got = server.post("/v1/completions", {"prompt": "a", "n": 5, "max_tokens": 4})
+            self.assertEqual([choice["text"] for choice in got["choices"]], ["bcde"] * 5)
+            # More answers than run at once do not wait for a request that runs on and on.
+            client = self.start_long(server)
+            self.wait_running(server, 1, 0)
+            status, got = server.post("/v1/completions", {"prompt": "a", "n": 4, "max_tokens": 4})
+            self.assertEqual([choice["text"] for choice in got["choices"]], ["bcde"] * 4)
+            self.assertEqual(server.metrics()["octet:num_requests_running"], 1)
+            client.close()
 
     def test_more_connections_than_are_held(self):
         with Server(PROGRAM, self.model, "--max-num-seqs", "1", "--max-queue", "0") as server:

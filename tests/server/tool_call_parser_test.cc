@@ -63,6 +63,113 @@ TEST(ToolCallParser, Llama) {
   expect("{}}", "{}}");
 }
 
+// Answers in the shapes that the models give, cut where their tokenizers cut them: what a stream of them finds
+// is what the whole gives, and each call is there with the token that completes it.
+struct RecordedAnswer {
+  const char* model;
+  ToolCallFormat format;
+  std::vector<std::string> tokens;
+  std::string found;                  // as found_in()
+  std::vector<std::size_t> calls_at;  // the tokens that complete a call
+};
+
+std::vector<RecordedAnswer> recorded_answers() {
+  using enum ToolCallFormat;
+  return {
+      {"Qwen2.5: a call alone",
+       hermes,
+       {"<tool_call>", "\n",           "{\"",    "name",        "\":",        " \"", "get",
+        "_current",    "_temperature", "\",",    " \"",         "arguments",  "\":", " {\"",
+        "location",    "\":",          " \"",    "San",         " Francisco", ",",   " CA",
+        ",",           " USA",         "\"}}\n", "</tool_call>"},
+       R"(|get_current_temperature({"location":"San Francisco, CA, USA"}))",
+       {24}},
+      {"Qwen2.5: two calls",
+       hermes,
+       {"<tool_call>", "\n",          "{\"",       "name", "\":",  " \"", "add",  "\",",
+        " \"",         "arguments",   "\":",       " {\"", "a",    "\":", " ",    "1",
+        ",",           " \"",         "b",         "\":",  " ",    "2",   "}}\n", "</tool_call>",
+        "\n",          "<tool_call>", "\n",        "{\"",  "name", "\":", " \"",  "add",
+        "\",",         " \"",         "arguments", "\":",  " {\"", "a",   "\":",  " ",
+        "3",           ",",           " \"",       "b",    "\":",  " -",  "4",    "}}\n",
+        "</tool_call>"},
+       R"(|add({"a":1,"b":2})|add({"a":3,"b":-4}))",
+       {23, 48}},
+      {"Qwen3: thinking first",
+       hermes,
+       {"<think>", "\n",   "Okay",     ",",    " the",        " user",       " wants", " 3",   " <",
+        " 4",      ".\n",  "</think>", "\n\n", "<tool_call>", "\n",          "{\"",    "name", "\":",
+        " \"",     "less", "\",",      " \"",  "arguments",   "\":",         " {\"",   "expr", "\":",
+        " \"",     "3",    " <",       " 4",   "\"}}\n",      "</tool_call>"},
+       "<think>\nOkay, the user wants 3 < 4.\n</think>|less({\"expr\":\"3 < 4\"})",
+       {32}},
+      {"Hermes 3, whose tags are no tokens of their own: text, then a call with nested arguments",
+       hermes,
+       {"I",         "'ll",  " check", ".",       "\n",     "<",     "tool", "_call", ">\n",   "{\"",
+        "arguments", "\":",  " {\"",   "filters", "\":",    " {\"",  "tags", "\":",   " [\"",  "a",
+        "</",        "b",    "\",",    " null",   "],",     " \"",   "deep", "\":",   " true", "}},",
+        " \"",       "name", "\":",    " \"",     "search", "\"}\n", "</",   "tool",  "_call", ">"},
+       R"(I'll check.|search({"filters":{"tags":["a</b",null],"deep":true}}))",
+       {39}},
+      {"Hermes 2 Pro in Python's quotes, which are no JSON",
+       hermes,
+       {"<tool_call>", "\n", "{'", "name", "':", " '", "f", "',", " '", "arguments", "':", " {}}", "\n",
+        "</tool_call>"},
+       "<tool_call>\n{'name': 'f', 'arguments': {}}\n</tool_call>",
+       {}},
+      {"Llama 3.1: a call",
+       llama3_json,
+       {"{\"",        "name", "\":",  " \"",      "get", "_current", "_conditions", "\",",        " \"",
+        "parameters", "\":",  " {\"", "location", "\":", " \"",      "San",         " Francisco", ",",
+        " CA",        "\",",  " \"",  "unit",     "\":", " \"",      "F",           "ahrenheit",  "\"}}"},
+       R"(|get_current_conditions({"location":"San Francisco, CA","unit":"Fahrenheit"}))",
+       {26}},
+      {"Llama 3.1 behind its tag, and with the type that it was shown",
+       llama3_json,
+       {"<|python_tag|>", "{\"",   "type", "\":",    " \"", "function", "\",",        " \"",
+        "name",           "\":",   " \"",  "search", "\",", " \"",      "parameters", "\":",
+        " {\"",           "query", "\":",  " \"",    "{",   "x",        "}",          "\"}}"},
+       R"(|search({"query":"{x}"}))",
+       {23}},
+      {"Llama 3.2: two calls on lines of their own, as strings",
+       llama3_json,
+       {"{\"",  "name", "\":", " \"", "add", "\",",        " \"", "parameters", "\":",
+        " {\"", "a",    "\":", " \"", "1",   "\"}}",       "\n",  "{\"",        "name",
+        "\":",  " \"",  "add", "\",", " \"", "parameters", "\":", " {}}"},
+       R"(|add({"a":"1"})|add({}))",
+       {14, 25}},
+      {"Llama 3.1: an answer in words",
+       llama3_json,
+       {"I", " don", "'t", " have", " {", "that", "}."},
+       "I don't have {that}.",
+       {}},
+  };
+}
+
+TEST(ToolCallParser, RecordedAnswers) {
+  for (const RecordedAnswer& recorded : recorded_answers()) {
+    SCOPED_TRACE(recorded.model);
+    ToolCallParser parser(recorded.format);
+    std::string whole, content, calls;
+    std::vector<std::size_t> calls_at;
+    const auto take = [&](const ToolCallParser::Found& found, std::size_t token) {
+      content += found.content;
+      for (const ToolCall& call : found.calls) {
+        calls += "|" + call.name + "(" + call.arguments + ")";
+        calls_at.push_back(token);
+      }
+    };
+    for (std::size_t i = 0; i < recorded.tokens.size(); ++i) {
+      whole += recorded.tokens[i];
+      take(parser.add(recorded.tokens[i]), i);
+    }
+    take(parser.finish(), recorded.tokens.size());
+    EXPECT_EQ(content + calls, recorded.found);
+    EXPECT_EQ(calls_at, recorded.calls_at);
+    expect_found(recorded.format, whole, recorded.found);
+  }
+}
+
 TEST(ToolCallParser, TextIsNotHeldBackForLong) {
   ToolCallParser parser(ToolCallFormat::hermes);
   EXPECT_EQ(parser.add("Hello <to").content, "Hello");
