@@ -60,6 +60,23 @@ struct Scratch {
   std::vector<double> low, high;  // [D]
 };
 
+float rounded_up(double bound) {
+  return std::nextafter(static_cast<float>(bound * kRounding), std::numeric_limits<float>::infinity());
+}
+
+// How heads of q and k turn in one layer.
+struct Turn {
+  int rotary_dim = 0;  // the first so many elements turn in pairs (i, i + rotary_dim / 2)
+  double scale = 1.0;  // multiplies them
+};
+
+Turn turn_of(const model::ModelConfig& config, std::size_t layer) {
+  const int rope = config.layers[layer].rope;
+  if (rope == model::LayerConfig::kNoRope) return {};
+  const model::RopeConfig& turns = config.ropes[static_cast<std::size_t>(rope)];
+  return {turns.rotary_dim, turns.attention_factor};
+}
+
 // One head of one projection, whose rows begin at `first`.
 class HeadBound {
  public:
@@ -73,19 +90,25 @@ class HeadBound {
         high_(scratch.high) {}
 
   // |w·u + b| over ||u|| <= sqrt(D).
-  float plain() {
+  float plain() { return rounded_up(plain_from(0)); }
+
+  // Dimensions i and i + rotary_dim / 2 turn together by an angle that may be any: neither exceeds the length
+  // of the pair, ||A u + b|| <= sqrt(D) * (the larger singular value of the two rows A) + ||b||.
+  float turned(const Turn& turn) {
+    return rounded_up(widest(turn.scale * pairs(turn.rotary_dim / 2), plain_from(turn.rotary_dim)));
+  }
+
+ private:
+  double plain_from(int first) {
     double most = 0;
-    for (int i = 0; i < head_dim_; ++i) {
+    for (int i = first; i < head_dim_; ++i) {
       read_row(linear_, first_ + i, gain_, low_);
       most = widest(radius() * std::sqrt(dot(low_, low_)) + std::abs(bias_of(linear_, first_ + i)), most);
     }
-    return rounded_up(most);
+    return most;
   }
 
-  // Dimensions i and i + d/2 turn together by an angle that may be any: neither exceeds the length of the pair,
-  // ||A u + b|| <= sqrt(D) * (the larger singular value of the two rows A) + ||b||.
-  float rotated() {
-    const int half = head_dim_ / 2;
+  double pairs(int half) {
     double most = 0;
     for (int i = 0; i < half; ++i) {
       read_row(linear_, first_ + i, gain_, low_);
@@ -95,21 +118,27 @@ class HeadBound {
       const double bias = std::hypot(bias_of(linear_, first_ + i), bias_of(linear_, first_ + half + i));
       most = widest(radius() * std::sqrt(largest_eigenvalue) + bias, most);
     }
-    return rounded_up(most);
+    return most;
   }
 
- private:
   // RMSNorm gives u = h / sqrt(mean(h^2) + eps), whose length is below sqrt(D).
   double radius() const { return std::sqrt(static_cast<double>(linear_.cols)); }
-  static float rounded_up(double bound) {
-    return std::nextafter(static_cast<float>(bound * kRounding), std::numeric_limits<float>::infinity());
-  }
 
   const model::Linear& linear_;
   const std::vector<float>& gain_;
   int first_, head_dim_;
   std::vector<double>&low_, &high_;
 };
+
+// A head that is normed has length sqrt(d) at most before its gain, so a pair has that times its larger gain.
+float bound_of_normed(const std::vector<float>& gain, const Turn& turn) {
+  double turned = 0, plain = 0;
+  for (std::size_t i = 0; i < gain.size(); ++i) {
+    double& most = static_cast<int>(i) < turn.rotary_dim ? turned : plain;
+    most = widest(std::abs(double{gain[i]}), most);
+  }
+  return rounded_up(std::sqrt(static_cast<double>(gain.size())) * widest(turned * turn.scale, plain));
+}
 
 }  // namespace
 
@@ -133,11 +162,13 @@ std::vector<LayerRanges> bound_ranges(const model::ModelConfig& config, const mo
       return HeadBound(linear, w.attention_norm, static_cast<int>(head) * config.head_dim, config.head_dim,
                        scratch[static_cast<std::size_t>(thread)]);
     };
+    const Turn turn = turn_of(config, index / heads);
     const std::size_t head = index % heads;
     if (head < q_heads)
-      to.q[head] = bound(w.q, head).rotated();
+      to.q[head] = config.qk_norm ? bound_of_normed(w.q_norm, turn) : bound(w.q, head).turned(turn);
     else if (head < q_heads + kv_heads)
-      to.k[head - q_heads] = bound(w.k, head - q_heads).rotated();
+      to.k[head - q_heads] =
+          config.qk_norm ? bound_of_normed(w.k_norm, turn) : bound(w.k, head - q_heads).turned(turn);
     else
       to.v[head - q_heads - kv_heads] = bound(w.v, head - q_heads - kv_heads).plain();
   });

@@ -15,8 +15,9 @@
 namespace octet::calibrate {
 
 // The largest |q|, |k| and |v| of every layer and head [num_layers], q and k after the rotary embedding at any
-// position. Holds where q, k and v are linear in the RMS-normalised hidden state, as in every architecture of
-// model/weights.h; it contains what rounding adds (activations and scales in bfloat16, sums in float32).
+// position (or without one). Holds where q, k and v are linear in the RMS-normalised hidden state, as in every
+// architecture of model/weights.h; heads of q and k that are themselves normed (q_norm, k_norm) are bounded by
+// the norm's gain alone. It contains what rounding adds (activations and scales in bfloat16, sums in float32).
 // NaN or infinite where a weight is: scales_from_ranges names it.
 std::vector<LayerRanges> bound_ranges(const model::ModelConfig& config, const model::Weights& weights,
                                       ThreadPool& pool);

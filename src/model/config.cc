@@ -89,16 +89,10 @@ std::vector<std::int32_t> read_eos(const JsonValue& config, int vocab_size) {
   return ids;
 }
 
-void refuse_what_is_not_run(const JsonValue& config) {
-  const auto slices = config.find("pretraining_tp");
-  if (slices && slices->as_int() > 1) refuse(*slices, slices->dump() + " is not run here; run is 1");
-}
-
 }  // namespace
 
 ModelConfig read_decoder(const JsonValue& config, const DecoderDefaults& defaults) {
   ModelConfig c;
-  refuse_what_is_not_run(config);
   c.vocab_size = read_int(config, "vocab_size", 1, kMostVocabulary);
   c.intermediate_size = read_int(config, "intermediate_size", 1, kMostWidth);
   c.num_layers = read_int(config, "num_hidden_layers", 1, kMostLayers);

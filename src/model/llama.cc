@@ -9,6 +9,9 @@ namespace octet::model {
 namespace {
 
 ModelConfig read_llama_config(const files::JsonValue& config) {
+  // Other families have it in their configs and take no notice.
+  if (const auto slices = config.find("pretraining_tp"); slices && slices->as_int() > 1)
+    refuse(*slices, slices->dump() + " is not run here; run is 1");
   ModelConfig c = read_decoder(config, {.kv_heads_as_query_heads = true});
   c.qkv_bias = c.o_bias = read_flag(config, "attention_bias");
   c.mlp_bias = read_flag(config, "mlp_bias");

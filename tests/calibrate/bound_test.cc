@@ -106,6 +106,18 @@ TEST(Bound, NoTokensPassIt) {
   }
 }
 
+// Key biases, norms of heads, layers that do not turn, heads that turn in part, cosines that are scaled.
+TEST(Bound, NoTokensPassItInAnyFamily) {
+  for (const char* family :
+       {"qwen2", "qwen2_yarn", "qwen3", "qwen3_moe", "mixtral", "gemma3", "phi3", "smollm3"}) {
+    SCOPED_TRACE(family);
+    SequenceRunner runner(std::string(OCTET_SOURCE_DIR "/tests/data/tiny/") + family, {});
+    const Ratios ratios(measure(runner, random_ids(128, runner.config().vocab_size, 3)), bound(runner));
+    EXPECT_LE(ratios.greatest, 1.0f);
+    EXPECT_GT(ratios.least, 0.1f);
+  }
+}
+
 // y = the direction in which `row` (and, turned by the pair's angle, `other`) answers most, times the gain.
 std::vector<float> adversary(const std::vector<double>& row, const std::vector<double>& other) {
   double a = 0, b = 0, c = 0;
