@@ -175,4 +175,31 @@ std::vector<LayerRanges> bound_ranges(const model::ModelConfig& config, const mo
   return ranges;
 }
 
+std::optional<KeyOffset> largest_key_offset(const model::ModelConfig& config, const model::Weights& weights,
+                                            int layer) {
+  const auto index = static_cast<std::size_t>(layer);
+  const model::LayerWeights& w = weights.layers[index];
+  if (w.k.bias.empty() || config.qk_norm) return std::nullopt;
+  const int rotary_dim = turn_of(config, index).rotary_dim;
+  std::vector<double> row(static_cast<std::size_t>(config.hidden_size));
+  const auto variance = [&](int channel) {
+    read_row(w.k, channel, w.attention_norm, row);
+    return dot(row, row);
+  };
+  std::optional<KeyOffset> most;
+  for (int head = 0; head < config.num_kv_heads; ++head) {
+    for (int channel = 0; channel < config.head_dim; ++channel) {
+      if (channel >= rotary_dim / 2 && channel < rotary_dim) continue;  // the second of a pair
+      const int first = head * config.head_dim + channel;
+      const int second = channel < rotary_dim ? first + rotary_dim / 2 : first;
+      const double offset = second == first ? std::abs(bias_of(w.k, first))
+                                            : std::hypot(bias_of(w.k, first), bias_of(w.k, second));
+      const double spread = std::sqrt((variance(first) + variance(second)) / 2);
+      const KeyOffset found{layer, head, channel, static_cast<float>(offset), static_cast<float>(spread)};
+      if (!most || found.offset * most->spread > most->offset * found.spread) most = found;
+    }
+  }
+  return most;
+}
+
 }  // namespace octet::calibrate

@@ -5,6 +5,7 @@
 // ranges.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -21,5 +22,22 @@ namespace octet::calibrate {
 // NaN or infinite where a weight is: scales_from_ranges names it.
 std::vector<LayerRanges> bound_ranges(const model::ModelConfig& config, const model::Weights& weights,
                                       ThreadPool& pool);
+
+// A pair of a key's channels that a bias moves far from zero: `offset` is the length of the pair's biases,
+// `spread` the standard deviation that the hidden state gives the two channels where all its directions are as
+// likely.
+struct KeyOffset {
+  int layer;
+  int kv_head;
+  int channel;  // the first of the pair
+  float offset;
+  float spread;
+};
+
+// The pair of a layer's keys with the largest offset for its spread; nothing where k has no bias, or heads of k
+// are normed after it. A format whose numbers are further apart at `offset` than `spread` loses what the
+// channel says.
+std::optional<KeyOffset> largest_key_offset(const model::ModelConfig& config, const model::Weights& weights,
+                                            int layer);
 
 }  // namespace octet::calibrate

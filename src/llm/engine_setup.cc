@@ -8,6 +8,7 @@
 #include "files/hub_cache.h"
 #include "llm/attention_math_choice.h"
 #include "llm/kernel_choice.h"
+#include "llm/key_offsets.h"
 #include "llm/scale_calculation.h"
 #include "model/kv_scale_loading.h"
 
@@ -134,6 +135,8 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   setup.scale_strategy = std::move(choice.scale_strategy);
   setup.attention_math = options.attention_math;
   setup.notices = std::move(choice.notices);
+  if (std::string notice = describe_key_offsets(config, loaded.model->weights(), layout); !notice.empty())
+    setup.notices.push_back(std::move(notice));
   if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
     setup.notices.push_back(std::move(notice));
   setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));

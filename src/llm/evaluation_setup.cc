@@ -7,6 +7,7 @@
 #include "llm/attention_math_choice.h"
 #include "llm/evaluation_documents.h"
 #include "llm/haystack.h"
+#include "llm/key_offsets.h"
 #include "model/kv_scale_loading.h"
 
 namespace octet::llm {
@@ -99,8 +100,11 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     CacheChoice choice =
         choose_cache(config.cache, model_config, model::examine_kv_scales(*loaded.checkpoint, model_config),
                      calculation.wanted());
-    const kernels::AttentionMath math = choose_attention_math(
-        config.attention_math, cache_layout(model_config, choice, options.block_size), choice);
+    const kv::KvLayout layout = cache_layout(model_config, choice, options.block_size);
+    const kernels::AttentionMath math = choose_attention_math(config.attention_math, layout, choice);
+    if (std::string notice = describe_key_offsets(model_config, loaded.model->weights(), layout);
+        !notice.empty())
+      choice.notices.push_back(std::move(notice));
     const Dtype dtype = choose_dtype(config.dtype, model_config);
     setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, dtype, nullptr});
   }

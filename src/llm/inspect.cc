@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -10,6 +11,7 @@
 #include "files/hub_cache.h"
 #include "llm/cache_choice.h"
 #include "llm/generation_config.h"
+#include "llm/key_offsets.h"
 #include "model/architecture.h"
 #include "model/config.h"
 #include "model/kv_scale_loading.h"
@@ -104,15 +106,24 @@ void describe_tensors(const files::Checkpoint& checkpoint, CheckpointInfo& info)
 }
 
 // Finds every weight as loading does.
-void check_weights(const files::Checkpoint& checkpoint, const model::ModelConfig& config,
-                   CheckpointInfo& info) {
+std::optional<model::Weights> find_weights(const files::Checkpoint& checkpoint,
+                                           const model::ModelConfig& config, CheckpointInfo& info) {
   const model::Architecture* architecture = model::find_architecture(config.architecture);
   OCTET_CHECK(architecture != nullptr);  // read_model_config refuses the others
   try {
-    model::load_weights(*architecture, checkpoint, config);
+    return model::load_weights(*architecture, checkpoint, config);
   } catch (const Error& error) {
     info.weights_error = error.what();
+    return std::nullopt;
   }
+}
+
+void warn_of_key_offsets(const model::ModelConfig& config, const model::Weights& weights,
+                         CheckpointInfo& info) {
+  const kv::KvLayout fp8{config.num_layers, config.num_kv_heads, config.head_dim, 16,
+                         KvDtype::fp8_e4m3, KvDtype::fp8_e4m3};
+  if (std::string warning = llm::describe_key_offsets(config, weights, fp8); !warning.empty())
+    info.warnings.push_back(std::move(warning));
 }
 
 std::vector<int> layers_without(char which, const model::KvScaleReport& report, int num_layers) {
@@ -183,12 +194,13 @@ CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDty
   info.directory = checkpoint.directory();
   describe_config(config, info);
   describe_tensors(checkpoint, info);
-  check_weights(checkpoint, config, info);
+  const std::optional<model::Weights> weights = find_weights(checkpoint, config, info);
   if (const auto quantization = checkpoint.config().find("quantization_config"))
     info.quantization_config = quantization->dump();
   const model::KvScaleReport report = model::examine_kv_scales(checkpoint, config);
   if (report.error) info.scale_error = report.error->what();
   describe_scales(report, config, info);
+  if (weights) warn_of_key_offsets(config, *weights, info);
   describe_cache_costs(config, report, cache, info);
   describe_tokenizer(checkpoint, config, info);
   return info;
