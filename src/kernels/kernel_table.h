@@ -74,6 +74,8 @@ struct DecodeAttentionArgs {
   float* out;  // [group, head_dim]: sum of exp(score - max) * stored v, not normalised
   float* max;  // [group]: the largest score
   float* sum;  // [group]: sum of exp(score - max)
+  // Scores become softcap * tanh(score / softcap), after the scales and before the softmax; 0 = they stay.
+  float softcap = 0.0f;
 };
 
 // Merges the splits of one (sequence, kv_head) and finishes: out = v_scale * Σ partial / Σ sum.
@@ -104,7 +106,8 @@ struct PrefillAttentionArgs {
   const std::int32_t* block_table;
   float* out;  // as q, with out_stride
   std::int64_t out_stride;
-  float* scratch;  // prefill_scratch_floats(num_queries, group, head_dim) floats, 64-byte aligned
+  float* scratch;        // prefill_scratch_floats(num_queries, group, head_dim) floats, 64-byte aligned
+  float softcap = 0.0f;  // as DecodeAttentionArgs
 };
 
 struct KernelTable {

@@ -77,7 +77,8 @@ struct QuantizedAttentionArgs {
   // not divided by the sum and v_scale is left out.
   float* max;
   float* sum;
-  float* scratch;  // quantized_scratch_floats(math, num_queries, group, head_dim) floats, 64-byte aligned
+  float* scratch;        // quantized_scratch_floats(math, num_queries, group, head_dim) floats, 64-byte aligned
+  float softcap = 0.0f;  // scores S become softcap * tanh(S / softcap); 0 = they stay
 };
 
 }  // namespace octet::kernels

@@ -21,6 +21,9 @@ float vector_scale(const std::byte* stored) noexcept;
 void set_vector(std::byte* numbers, std::int64_t stride, std::byte* scale, KvDtype dtype, const float* x,
                 int size) noexcept;
 
+// softcap * tanh(score / softcap), or the score where softcap is 0.
+double softcapped(double score, float softcap) noexcept;
+
 void decode_attention(const DecodeAttentionArgs& args) noexcept;
 void merge_attention(const MergeAttentionArgs& args) noexcept;
 void prefill_attention(const PrefillAttentionArgs& args) noexcept;

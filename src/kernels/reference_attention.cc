@@ -16,6 +16,7 @@ struct Head {
   const KvView& kv;
   int kv_head;
   const std::int32_t* block_table;
+  float softcap;
 
   double score(int position) const {
     std::byte* keys = k_head(kv, block_table[position / kv.block_size], kv_head);
@@ -23,7 +24,7 @@ struct Head {
     double dot = 0.0;
     for (int d = 0; d < kv.head_dim; ++d)
       dot += static_cast<double>(q[d]) * static_cast<double>(element(keys, kv.k_dtype, k_offset(kv, slot, d)));
-    return dot * scale * own_scale(keys, kv.k_dtype, slot);
+    return softcapped(dot * scale * own_scale(keys, kv.k_dtype, slot), softcap);
   }
 
   double value(int position, int dim) const {
@@ -75,12 +76,17 @@ Softmax attend(const Head& head, int begin, int end, float* out) {
 
 }  // namespace
 
+double softcapped(double score, float softcap) noexcept {
+  const auto cap = static_cast<double>(softcap);
+  return cap > 0.0 ? cap * std::tanh(score / cap) : score;
+}
+
 void decode_attention(const DecodeAttentionArgs& args) noexcept {
   const KvView& kv = *args.kv;
   const double scale = static_cast<double>(args.softmax_scale) * static_cast<double>(kv.k_scale[args.kv_head]);
   for (int g = 0; g < args.group; ++g) {
     const std::int64_t row = static_cast<std::int64_t>(g) * kv.head_dim;
-    const Head head{args.q + row, scale, kv, args.kv_head, args.block_table};
+    const Head head{args.q + row, scale, kv, args.kv_head, args.block_table, args.softcap};
     const Softmax result = attend(head, args.begin, args.end, args.out + row);
     args.max[g] = static_cast<float>(result.max);
     args.sum[g] = static_cast<float>(result.sum);
@@ -120,7 +126,8 @@ void prefill_attention(const PrefillAttentionArgs& args) noexcept {
     const int begin = args.window > 0 ? std::max(0, end - args.window) : 0;
     for (int g = 0; g < args.group; ++g) {
       const std::int64_t column = static_cast<std::int64_t>(g) * kv.head_dim;
-      const Head head{args.q + i * args.q_stride + column, scale, kv, args.kv_head, args.block_table};
+      const Head head{
+          args.q + i * args.q_stride + column, scale, kv, args.kv_head, args.block_table, args.softcap};
       float* out = args.out + i * args.out_stride + column;
       const double sum = attend(head, begin, end, out).sum;
       for (int d = 0; d < kv.head_dim; ++d)

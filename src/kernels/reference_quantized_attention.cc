@@ -24,6 +24,7 @@ struct Row {
   const float* q8;  // [head_dim]
   double scale;     // of the scores: softmax_scale * k_scale * q_scale
   int begin, end;   // the positions that it attends to
+  float softcap;
 
   Fp8Number query(int dim) const { return {static_cast<double>(q8[dim]), kLeastE4m3}; }
 
@@ -53,7 +54,7 @@ struct Row {
       dot = add_products(
           dot, std::min(kHopperDepth, kv.head_dim - d), [&](int k) { return query(d + k); },
           [&](int k) { return key(position, d + k); });
-    return dot * scale;
+    return softcapped(dot * scale, softcap);
   }
 };
 
@@ -145,7 +146,8 @@ void quantized_attention(const QuantizedAttentionArgs& args) noexcept {
                     args.scratch,
                     scale,
                     std::max(args.begin, window_begin),
-                    seen_end};
+                    seen_end,
+                    args.softcap};
       const Softmax softmax = attend(row, out);
       double factor = 1.0 / static_cast<double>(kWeightFactor);
       if (args.sum != nullptr) {

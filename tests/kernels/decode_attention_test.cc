@@ -21,7 +21,7 @@ struct Partial {
 };
 
 Partial run(const KernelTable& table, PagedCache& cache, const std::vector<float>& q, int group, int kv_head,
-            int begin, int end) {
+            int begin, int end, float softcap = 0.0f) {
   const KvView view = cache.view();
   const auto heads = static_cast<std::size_t>(group);
   Partial result{.out = std::vector<float>(q.size() + 1, kCanary),
@@ -37,7 +37,8 @@ Partial run(const KernelTable& table, PagedCache& cache, const std::vector<float
                           .end = end,
                           .out = result.out.data(),
                           .max = result.max.data(),
-                          .sum = result.sum.data()});
+                          .sum = result.sum.data(),
+                          .softcap = softcap});
   for (std::vector<float>* written : {&result.out, &result.max, &result.sum}) {
     EXPECT_EQ(written->back(), kCanary);
     written->pop_back();
@@ -72,19 +73,20 @@ void expect_near(const Partial& actual, const Partial& expected, const Partial& 
 
 class DecodeAttentionTest : public TableTest {
  protected:
-  void check(const CacheShape& shape, int group, int begin, int end, std::mt19937& random) {
+  void check(const CacheShape& shape, int group, int begin, int end, std::mt19937& random,
+             float softcap = 0.0f) {
     std::ostringstream what;
     what << "k " << dtype_name(shape.k_dtype) << " v " << dtype_name(shape.v_dtype) << " head_dim "
          << shape.head_dim << " block " << shape.block_size << " group " << group << " [" << begin << ", "
-         << end << ")";
+         << end << ") softcap " << softcap;
     SCOPED_TRACE(what.str());
     PagedCache cache(shape, begin, end, random);
     PagedCache absolute = cache.with_absolute_values();
     const std::vector<float> q = random_queries(group, shape.head_dim, random);
     const int head = static_cast<int>(random() % static_cast<unsigned>(shape.num_kv_heads));
-    expect_near(run(table(), cache, q, group, head, begin, end),
-                run(reference(), cache, q, group, head, begin, end),
-                run(reference(), absolute, q, group, head, begin, end), shape.head_dim,
+    expect_near(run(table(), cache, q, group, head, begin, end, softcap),
+                run(reference(), cache, q, group, head, begin, end, softcap),
+                run(reference(), absolute, q, group, head, begin, end, softcap), shape.head_dim,
                 std::string(table().isa) == "avx512_bf16" ? 1.5e-4f : 4e-5f);
   }
 };
@@ -104,6 +106,40 @@ TEST_P(DecodeAttentionTest, AnyShapeAndAnyPairOfTypes) {
         check(shape, 1 + static_cast<int>(random() % 16), begin, end, random);
         if (HasFatalFailure()) return;
       }
+}
+
+TEST_P(DecodeAttentionTest, CappedScores) {
+  std::mt19937 random(21);
+  for (const Dtype k : kCacheDtypes)
+    for (const Dtype v : {k, Dtype::float16, Dtype::fp8_per_token_head})
+      for (const float softcap : {0.75f, 30.0f}) {
+        check({.k_dtype = k, .v_dtype = v, .head_dim = 64, .block_size = pick(random, {8, 16})},
+              1 + static_cast<int>(random() % 9), 37, 200, random, softcap);
+        if (HasFatalFailure()) return;
+      }
+}
+
+// Of one position, the largest score is the score itself.
+TEST_P(DecodeAttentionTest, TheCapIsATanh) {
+  for (const int block : {8, 16}) {
+    std::mt19937 random(22);
+    PagedCache cache(
+        {.k_dtype = Dtype::float32, .v_dtype = Dtype::float32, .head_dim = 16, .block_size = block}, 0, 1,
+        random);
+    const KvView view = cache.view();
+    std::vector<float> one(16, 0.0f), key(16 * 8, 0.0f);
+    for (std::size_t i = 0; i < key.size(); i += 16) key[i] = 1.0f;
+    reference().store_kv(
+        {.k = key.data(), .v = key.data(), .kv = &view, .slot = std::int64_t{cache.block_table()[0]} * block});
+    for (double size = 1e-6; size < 1e4; size *= 1.07)
+      for (const double x : {size, -size}) {
+        one[0] = static_cast<float>(x);
+        const auto score = static_cast<double>(run(reference(), cache, one, 1, 0, 0, 1).max[0]);
+        const double wanted = 7.0 * std::tanh(score / 7.0);
+        const auto found = static_cast<double>(run(table(), cache, one, 1, 0, 0, 1, 7.0f).max[0]);
+        ASSERT_NEAR(found, wanted, 1e-6 * std::abs(wanted)) << x;
+      }
+  }
 }
 
 TEST_P(DecodeAttentionTest, EveryBeginAndEnd) {

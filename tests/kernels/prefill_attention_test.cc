@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,7 @@ struct Queries {
   int q_padding = 0;  // floats between one position's heads and the next's
   int out_padding = 0;
   float size = 1.0f;
+  float softcap = 0.0f;
 };
 
 std::vector<float> random_queries(const Queries& queries, int head_dim, unsigned seed) {
@@ -70,7 +72,8 @@ std::vector<float> attend(const KernelTable& table, const Queries& queries, Page
                            .block_table = cache.block_table(),
                            .out = out.data(),
                            .out_stride = out_stride,
-                           .scratch = scratch.get()});
+                           .scratch = scratch.get(),
+                           .softcap = queries.softcap});
   for (std::size_t i = 0; i < kGuard; ++i)
     EXPECT_EQ(scratch.get()[floats + i], kUntouched) << "past the scratch";
   return out;
@@ -91,9 +94,9 @@ PagedCache cache_for(const Queries& queries, const CacheShape& shape, unsigned s
 std::string describe(const KernelTable& table, const Queries& q, const CacheShape& c) {
   return std::string(table.isa) + ": queries " + std::to_string(q.num_queries) + " group " +
          std::to_string(q.group) + " first " + std::to_string(q.first_position) + " window " +
-         std::to_string(q.window) + " head_dim " + std::to_string(c.head_dim) + " block " +
-         std::to_string(c.block_size) + " k " + std::string(dtype_name(c.k_dtype)) + " v " +
-         std::string(dtype_name(c.v_dtype));
+         std::to_string(q.window) + " softcap " + std::to_string(q.softcap) + " head_dim " +
+         std::to_string(c.head_dim) + " block " + std::to_string(c.block_size) + " k " +
+         std::string(dtype_name(c.k_dtype)) + " v " + std::string(dtype_name(c.v_dtype));
 }
 
 // The worst difference from the reference, as a share of the largest output.
@@ -174,6 +177,7 @@ TEST_P(PrefillAttention, RandomShapes) {
     queries.window = pick(0, 1) == 0 ? 0 : pick(1, 300);
     queries.q_padding = pick(0, 3);
     queries.out_padding = pick(0, 3);
+    queries.softcap = std::array{0.0f, 0.0f, 1.5f, 50.0f}[static_cast<std::size_t>(pick(0, 3))];
     expect_like_reference(queries, shape, trial);
     if (HasFatalFailure()) return;
   }
@@ -230,6 +234,19 @@ TEST_P(PrefillAttention, HugeScores) {
 }
 
 // A prompt in one call, in pieces of any length, and one position at a time: the same bits.
+// Scores of hundreds, which without the cap would leave one position all the weight.
+TEST_P(PrefillAttention, CappedScores) {
+  for (const float softcap : {0.5f, 5.0f, 50.0f})
+    for (const Dtype dtype : {Dtype::float16, Dtype::int8_per_token_head})
+      expect_like_reference({.num_queries = 20,
+                             .group = 3,
+                             .first_position = 200,
+                             .window = 90,
+                             .size = rounds() ? 4.0f : 100.0f,
+                             .softcap = softcap},
+                            {.k_dtype = dtype, .v_dtype = dtype}, 4, rounds() ? tolerance() : 2e-5f);
+}
+
 TEST_P(PrefillAttention, PiecesGiveTheSameBits) {
   for (const int window : {0, 70}) {
     const Queries queries{.num_queries = 61, .group = 3, .first_position = 100, .window = window};

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -69,6 +70,7 @@ Result attend(const KernelTable& table, const QuantizedCase& wanted, PagedCache&
   args.max = partial ? result.max.data() : nullptr;
   args.sum = partial ? result.sum.data() : nullptr;
   args.scratch = scratch.get();
+  args.softcap = wanted.softcap;
   table.quantized_attention(args);
   for (std::size_t i = 0; i < kGuard; ++i)
     EXPECT_EQ(scratch.get()[floats + i], kUntouched) << "past the scratch";
@@ -147,6 +149,7 @@ void expect_like_oracle_on_random_shapes(const KernelTable& table, unsigned seed
     wanted.window = pick(0, 2) == 0 ? pick(1, 200) : 0;
     wanted.softmax_scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim));
     wanted.q_scale = random_q_scales(wanted.group, random);
+    wanted.softcap = std::array{0.0f, 0.0f, 2.0f, 50.0f}[static_cast<std::size_t>(trial / 3 % 4)];
     PagedCache cache = cache_for(wanted, shape, random);
     const std::vector<float> q = random_queries(wanted, shape.head_dim, random);
     expect_like_oracle(table, wanted, shape, cache, pick(0, shape.num_kv_heads - 1), q);

@@ -84,6 +84,7 @@ struct QuantizedCase {
   int begin = 0;
   int end = 0;  // 0: all
   float softmax_scale = 0.125f;
+  float softcap = 0.0f;
   std::vector<float> q_scale = {};  // [group], or empty
 
   int last() const { return end == 0 ? first_position + num_queries : end; }
@@ -165,7 +166,9 @@ class QuantizedOracle {
       if (hopper()) narrow.add(narrow.value(), a, b);
     }
     relative_ = std::max(relative_, 2e-6 + 5e-7 * magnitude * score_scale_);
-    return (hopper() ? narrow.value() : dot) * score_scale_;
+    const double score = (hopper() ? narrow.value() : dot) * score_scale_;
+    const auto cap = static_cast<double>(case_.softcap);
+    return cap > 0 ? cap * std::tanh(score / cap) : score;
   }
 
   // The softmax weight as e4m3, and by how much it could be another one.

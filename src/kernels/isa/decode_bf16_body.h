@@ -15,6 +15,7 @@
 
 #include "kernels/isa/bf16_codes.h"
 #include "kernels/isa/decode_chunk.h"
+#include "kernels/isa/softcap_body.h"
 #include "kernels/isa/vec_avx512.h"
 
 namespace octet::kernels {
@@ -451,6 +452,16 @@ void soften_heads(const DecodeAttentionArgs& args, const ChunkSoftmax& chunk, Pa
                                  scratch.weight_high + g * kChunk, scratch.weight_low + g * kChunk);
 }
 
+// Scales and caps all scores of a chunk, so that nothing is left to scale.
+inline void cap_group(const DecodeAttentionArgs& args, bool scales_of_keys, ChunkSoftmax& softmax,
+                      PairScratch& scratch) {
+  for (int g = 0; g < args.group; ++g)
+    cap_scores<VecF16>(scratch.scores + g * kChunk, kChunk, softmax.scale,
+                       scales_of_keys ? scratch.scales.k : nullptr, args.softcap * kLog2E);
+  softmax.scale = 1.0f;
+  for (int i = 0; i < kChunk; i += 16) VecF16::broadcast(1.0f).store(scratch.scales.k + i);
+}
+
 template <int Tile>
 void soften_group(const DecodeAttentionArgs& args, const Chunk& chunk, float scale, PairScratch& scratch) {
   using V = std::conditional_t<Tile == 16, VecF16, VecF8>;
@@ -459,9 +470,10 @@ void soften_group(const DecodeAttentionArgs& args, const Chunk& chunk, float sca
     softmax.inside[i] =
         static_cast<__mmask16>(VecF16::first(chunk.end - 16 * i) & ~VecF16::first(chunk.begin - 16 * i));
   const bool of_keys = is_per_token_head(args.kv->k_dtype), of_values = is_per_token_head(args.kv->v_dtype);
+  if (of_keys) load_scales<V>(chunk, &CacheTile::k_scale, scratch.scales.k);
+  if (args.softcap > 0.0f) cap_group(args, of_keys, softmax, scratch);
   if (!of_keys && !of_values) return soften_heads<false>(args, softmax, scratch);
   // Of the one that has none, the scales are ones (decode_tiles_in_pairs).
-  if (of_keys) load_scales<V>(chunk, &CacheTile::k_scale, scratch.scales.k);
   if (of_values) load_scales<V>(chunk, &CacheTile::v_scale, scratch.scales.v);
   soften_heads<true>(args, softmax, scratch);
 }
@@ -474,9 +486,9 @@ struct HeadTile {
 
 template <int Tile>
 void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
-  constexpr float log2_e = 0x1.715476p+0f, ln_2 = 0x1.62e430p-1f;
+  constexpr float ln_2 = 0x1.62e430p-1f;
   const KvView& kv = *args.kv;
-  const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * log2_e;
+  const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * kLog2E;
   const PairFunctions& keys = pair_functions<Tile>(kv.k_dtype);
   const PairFunctions& values = pair_functions<Tile>(kv.v_dtype);
   HeadTile tiles[kMaxGroup / kPairHeads + 1];

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "kernels/isa/decode_chunk.h"
+#include "kernels/isa/softcap_body.h"
 
 namespace octet::kernels {
 namespace {
@@ -282,9 +283,14 @@ void decode_tiles(const DecodeAttentionArgs& args) {
     }
     if (k_scales != nullptr) load_scales<V>(chunk, &CacheTile::k_scale, scales.k);
     if (v_scales != nullptr) load_scales<V>(chunk, &CacheTile::v_scale, scales.v);
+    if (args.softcap > 0.0f)
+      for (int g = 0; g < args.group; ++g)
+        cap_scores<V>(scores + g * kChunk, chunk.end, scale, k_scales, args.softcap);
+    // Capped scores are scaled already.
     for (int g = 0; g < args.group; ++g)
-      soften_chunk<V>(chunk, scale, k_scales, v_scales, scores + g * kChunk, kv.head_dim,
-                      args.out + g * kv.head_dim, args.max[g], args.sum[g]);
+      soften_chunk<V>(chunk, args.softcap > 0.0f ? 1.0f : scale, args.softcap > 0.0f ? nullptr : k_scales,
+                      v_scales, scores + g * kChunk, kv.head_dim, args.out + g * kv.head_dim, args.max[g],
+                      args.sum[g]);
     for (int i = 0; i < head_tiles; ++i) {
       const int first = args.group * i / head_tiles;
       const int heads = args.group * (i + 1) / head_tiles - first;

@@ -11,13 +11,13 @@
 #pragma once
 
 #include "kernels/isa/prefill_panels.h"
+#include "kernels/isa/softcap_body.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {
 namespace {
 
 constexpr float kNoScore = -__builtin_inff();
-constexpr float kLog2E = 1.44269504088896341f;
 
 // Sizes of the scratch's parts, in floats; each a multiple of 16, so that all are aligned as the whole.
 template <class V>
@@ -136,6 +136,7 @@ class Prefill {
       for (int i = from; i < to; i += V::width) self().keep_weights(row, i, V::zero());
       return 1.0f;
     }
+    if (args_.softcap > 0.0f) cap_scores<V>(scores + from, to - from, 1.0f, nullptr, args_.softcap * kLog2E);
     for (int i = from; i < row_first; ++i) scores[i] = kNoScore;
     for (int i = row_last; i < to; ++i) scores[i] = kNoScore;
     const float before = max_[row];

@@ -12,6 +12,7 @@
 
 #include "kernels/isa/hopper_tile.h"
 #include "kernels/isa/prefill_panels.h"
+#include "kernels/isa/softcap_body.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {
@@ -97,7 +98,7 @@ class QuantizedAttention {
  private:
   static constexpr int kCols = kTileCols<V>;
   static constexpr float kMinusInfinity = -__builtin_inff();
-  static constexpr float kLog2E = 1.44269504088896341f, kLn2 = 0.693147180559945309f;
+  static constexpr float kLn2 = 0.693147180559945309f;
   static constexpr Strides kQueryStrides{1, kRows};
   static constexpr Strides kScoreStrides{kQuantizedTile, 1};
   // Of the subnormals, as the operands hold them: of e4m3 divided by its raw factor, of e5m2, and of e4m3
@@ -246,7 +247,9 @@ class QuantizedAttention {
   // [from, to) are whole vectors around the row's own slots [first, last).
   float weigh(int row, float* scores, int from, int to, int first, int last) {
     const float before = max_[row];
-    const V factor = V::broadcast(factor_[row]);
+    const bool capped = args_.softcap > 0.0f;
+    if (capped) cap_scores<V>(scores + from, to - from, factor_[row], nullptr, args_.softcap * kLog2E);
+    const V factor = V::broadcast(capped ? 1.0f : factor_[row]);
     V most = V::broadcast(before);
     for (int i = from; i < to; i += V::width) {
       const V score = (V::load(scores + i) * factor).keep(first - i, last - i, V::broadcast(kMinusInfinity));

@@ -105,6 +105,11 @@ OCTET_INLINE VecF8 fma(VecF8 a, VecF8 b, VecF8 c) { return {_mm256_fmadd_ps(a.v,
 OCTET_INLINE VecF8 max(VecF8 a, VecF8 b) { return {_mm256_max_ps(a.v, b.v)}; }
 OCTET_INLINE VecF8 min(VecF8 a, VecF8 b) { return {_mm256_min_ps(a.v, b.v)}; }
 
+// The size of x, which has no sign, with the sign of `sign`.
+OCTET_INLINE VecF8 with_sign_of(VecF8 x, VecF8 sign) {
+  return {_mm256_or_ps(x.v, _mm256_and_ps(sign.v, _mm256_set1_ps(-0.0f)))};
+}
+
 // The bits of x that `mask` has.
 OCTET_INLINE VecF8 masked(VecF8 x, std::uint32_t mask) {
   return {_mm256_and_ps(x.v, _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(mask))))};

@@ -74,6 +74,9 @@ OCTET_INLINE VecF16 min(VecF16 a, VecF16 b) { return {_mm512_min_ps(a.v, b.v)}; 
 OCTET_INLINE VecF16 masked(VecF16 x, std::uint32_t mask) {
   return {_mm512_and_ps(x.v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(mask))))};
 }
+OCTET_INLINE VecF16 with_sign_of(VecF16 x, VecF16 sign) {
+  return {_mm512_or_ps(x.v, masked(sign, 0x80000000u).v)};
+}
 OCTET_INLINE VecF16 whole(VecF16 x) {
   return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)};
 }
