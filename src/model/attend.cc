@@ -61,6 +61,7 @@ kernels::QuantizedAttentionArgs quantized_args(const Step& step, const kernels::
   args.q_scale = q_scales.empty() ? nullptr : q_scales.data() + kv_head * c.group();
   args.group = c.group();
   args.softmax_scale = softmax_scale(c);
+  args.softcap = static_cast<float>(c.attention_logit_softcap);
   args.kv = &view;
   args.kv_head = kv_head;
   args.block_table = block_table(step, seq);
@@ -80,7 +81,8 @@ void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer
   float* sum = ws.partial_sum.data() + rows;
   if (!is_quantized(step, view)) {
     step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, item.seq),
-                                 item.begin, item.end, out, max, sum});
+                                 item.begin, item.end, out, max, sum,
+                                 static_cast<float>(c.attention_logit_softcap)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
@@ -122,7 +124,7 @@ void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qk
     const auto attention = bf16 ? step.table.prefill_attention_bf16 : step.table.prefill_attention;
     attention({q, row_width, item.num_queries, group, first_position, step.layer_config(layer).sliding_window,
                softmax_scale(c), &view, item.kv_head, block_table(step, item.seq), to, out_width,
-               scratch_of(step, thread)});
+               scratch_of(step, thread), static_cast<float>(c.attention_logit_softcap)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);

@@ -14,7 +14,6 @@ ModelConfig read_gemma2_config(const files::JsonValue& config) {
   constexpr int kWindowWhereAbsent = 4096;
   ModelConfig c = read_gemma(config, {});
   c.attention_logit_softcap = read_softcap(config, "attn_logit_softcapping", 50.0);
-  if (c.attention_logit_softcap > 0) refuse(config, "attn_logit_softcapping other than null is not run here");
   c.final_logit_softcap = read_softcap(config, "final_logit_softcapping", 30.0);
   std::vector<bool> windowed;
   for (std::size_t layer = 0; layer < c.layers.size(); ++layer) windowed.push_back(layer % 2 == 0);

@@ -109,7 +109,7 @@ TEST(Bound, NoTokensPassIt) {
 // Key biases, norms of heads, layers that do not turn, heads that turn in part, cosines that are scaled.
 TEST(Bound, NoTokensPassItInAnyFamily) {
   for (const char* family :
-       {"qwen2", "qwen2_yarn", "qwen3", "qwen3_moe", "mixtral", "gemma3", "phi3", "smollm3"}) {
+       {"qwen2", "qwen2_yarn", "qwen3", "qwen3_moe", "mixtral", "gemma2", "gemma3", "phi3", "smollm3"}) {
     SCOPED_TRACE(family);
     SequenceRunner runner(std::string(OCTET_SOURCE_DIR "/tests/data/tiny/") + family, {});
     const Ratios ratios(measure(runner, random_ids(128, runner.config().vocab_size, 3)), bound(runner));
