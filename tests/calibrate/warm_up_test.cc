@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -91,6 +92,23 @@ TEST(WarmUp, TheFirstPromptSetsTheScalesThatItIsStoredWith) {
     const std::uint64_t fingerprint = options.scales.fingerprint();
     run_alone(runner, calibrate::random_tokens(50, 64, 3));
     EXPECT_EQ(runner.cache().scales().fingerprint(), fingerprint);
+  }
+}
+
+TEST(WarmUp, TheFirstPromptSetsTheScalesOfEveryFamily) {
+  for (const char* family :
+       {"mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral", "gemma2", "gemma3", "phi3", "smollm3"}) {
+    SCOPED_TRACE(family);
+    SequenceRunner runner(std::string(OCTET_SOURCE_DIR "/tests/data/tiny/") + family, fp8());
+    WarmUpObserver observer(runner.cache(), ScaleStrategy::attn_head, true);
+    runner.model().set_observer(&observer);
+    const std::vector<float> logits = runner.logits(calibrate::random_tokens(60, 256, 2), 60);
+    EXPECT_FALSE(observer.waiting());
+    EXPECT_EQ(observer.saturated_values(), 0);
+    EXPECT_TRUE(std::all_of(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); }));
+    for (const kv::LayerScales& layer : runner.cache().scales().layers)
+      for (const std::vector<float>* scales : {&layer.k, &layer.v})
+        for (const float scale : *scales) EXPECT_TRUE(scale > 0 && scale < 1) << scale;
   }
 }
 

@@ -134,5 +134,30 @@ TEST(LayerFidelity, AFloat32CacheLosesNothingAndOthersLessTheFinerTheyAre) {
   }
 }
 
+// Windows, caps, heads of other sizes: what tries a layer attends as the model does.
+TEST(LayerFidelity, AFloat32CacheLosesNothingInAnyFamily) {
+  for (const char* family : {"mistral", "qwen3_moe", "gemma2", "gemma3", "phi3", "smollm3"}) {
+    SCOPED_TRACE(family);
+    const std::string directory = std::string(OCTET_SOURCE_DIR "/tests/data/tiny/") + family;
+    tests::RunnerOptions options;
+    tests::SequenceRunner exact(directory, options), float32(directory, options);
+    options.dtype = KvDtype::fp8_e4m3;
+    tests::SequenceRunner fp8(directory, options);
+    const auto subject = [](tests::SequenceRunner& runner) {
+      return Subject{"", &runner.model(), &runner.cache()};
+    };
+    std::vector<std::int32_t> ids;
+    for (int i = 0; i < 80; ++i) ids.push_back(3 + 37 * i % 250);
+    const Subject subjects[] = {subject(float32), subject(fp8)};
+    ThreadPool pool(1);
+    const auto found = measure_layers(cut_windows(ids, {}, 80, 80), subject(exact), subjects,
+                                      *kernels::find_table(""), pool, nullptr);
+    for (std::size_t layer = 0; layer < found[0].size(); ++layer) {
+      for (const ErrorSums& head : found[0][layer].output) EXPECT_EQ(head.error, 0) << "layer " << layer;
+      for (const ErrorSums& head : found[1][layer].output) EXPECT_GT(head.error, 0) << "layer " << layer;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace octet::evaluate

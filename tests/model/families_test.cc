@@ -19,6 +19,13 @@ constexpr std::size_t kVocabStep = 4;  // golden values of quantised caches have
 
 std::string folder(const std::string& family) { return OCTET_SOURCE_DIR "/tests/data/tiny/" + family; }
 
+// These models are too small to share.
+RunnerOptions one_thread() {
+  RunnerOptions options;
+  options.threads = 1;
+  return options;
+}
+
 std::vector<std::int32_t> tokens_of(const JsonValue& array) {
   std::vector<std::int32_t> ids;
   for (const JsonValue& id : array.elements()) ids.push_back(static_cast<std::int32_t>(id.as_int()));
@@ -53,7 +60,7 @@ class Families : public ::testing::TestWithParam<std::string> {
 TEST_P(Families, PrefillAndGreedyDecodingAreThoseOfTransformers) {
   for (const char* isa : {"", "reference"}) {
     SCOPED_TRACE(isa);
-    RunnerOptions options;
+    RunnerOptions options = one_thread();
     options.isa = isa;
     SequenceRunner runner(folder(GetParam()), options);
     const int vocab = runner.config().vocab_size;
@@ -71,7 +78,7 @@ TEST_P(Families, PrefillAndGreedyDecodingAreThoseOfTransformers) {
 }
 
 TEST_P(Families, ChunksDoNotMatter) {
-  SequenceRunner runner(folder(GetParam()), {});
+  SequenceRunner runner(folder(GetParam()), one_thread());
   for (const int chunk : {1, 7}) {
     SCOPED_TRACE(chunk);
     expect_prefill(runner.logits(ids_, chunk), runner.config().vocab_size);
@@ -79,7 +86,7 @@ TEST_P(Families, ChunksDoNotMatter) {
 }
 
 TEST_P(Families, ABatchOfPromptsAndDecodesIsWhatEachIsAlone) {
-  SequenceRunner runner(folder(GetParam()), {});
+  SequenceRunner runner(folder(GetParam()), one_thread());
   const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
   const JsonValue prefill = golden_.at("prefill");
   const auto first = [&](int count) { return std::vector<std::int32_t>(ids_.begin(), ids_.begin() + count); };
@@ -134,7 +141,7 @@ TEST_P(Families, EveryCacheDtypeIsTransformersWithAQuantisedCache) {
       {KvDtype::int8_hadamard_per_token_head, "int8_hadamard_per_token_head"}};
   for (const auto& [dtype, name] : dtypes) {
     SCOPED_TRACE(name);
-    RunnerOptions options;
+    RunnerOptions options = one_thread();
     options.dtype = dtype;
     SequenceRunner runner(folder(GetParam()), options);
     const JsonValue expected = golden_.at("cache").at(name);
@@ -153,7 +160,7 @@ INSTANTIATE_TEST_SUITE_P(Tiny, Families,
 
 // The mean divergence from the same model with an exact cache, over the prompt, in nats.
 double divergence(const std::string& family, KvDtype dtype, const std::vector<std::int32_t>& ids) {
-  RunnerOptions options;
+  RunnerOptions options = one_thread();
   SequenceRunner exact(folder(family), options);
   options.dtype = dtype;
   SequenceRunner tried(folder(family), options);
@@ -190,7 +197,7 @@ TEST(LongRope, AModelThatIsRunWithinItsOriginalContextTakesTheShortFactors) {
   const JsonValue golden = JsonValue::read_file(folder("phi3") + "/golden.json");
   const std::vector<std::int32_t> ids = tokens_of(golden.at("ids"));
   const std::vector<std::int32_t> first(ids.begin(), ids.begin() + 32);
-  SequenceRunner runner(folder("phi3"), {});
+  SequenceRunner runner(folder("phi3"), one_thread());
   const JsonValue expected = golden.at("short");
   RunnerSequence longer, shorter;
   EXPECT_GT(distance(runner.step({{&longer, first}}, false).data(), expected), 0.05);
