@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine/scheduler.h"
+#include "kv/kv_capacity.h"
 
 namespace octet::engine {
 
@@ -28,15 +29,20 @@ void check_options(const EngineOptions& options, const model::ModelConfig& confi
   check_range("max_model_len", options.max_model_len, 2, config.max_position_embeddings);
 
   const kv::KvLayout& layout = cache.layout();
-  const std::int64_t needed = layout.blocks_for(options.max_model_len);
-  if (cache.pool().num_blocks() >= needed) return;
-  const std::int64_t capacity = std::int64_t{cache.pool().num_blocks()} * layout.block_size;
-  throw Error(ErrorCode::out_of_memory,
-              "holds " + std::to_string(capacity) + " tokens, but one sequence of max_model_len has " +
-                  std::to_string(options.max_model_len) + ", which needs " +
-                  std::to_string(needed * layout.bytes_per_block()) +
-                  " bytes; raise kv_cache_memory_bytes or lower max_model_len",
-              "KV cache");
+  for (std::size_t i = 0; i < cache.groups().size(); ++i) {
+    const kv::KvGroup& group = cache.groups()[i];
+    const std::int32_t num_blocks = cache.pool(static_cast<int>(i)).num_blocks();
+    std::int64_t needed = layout.blocks_for(options.max_model_len);
+    if (group.window > 0) needed = std::min(needed, kv::window_blocks(layout, group.window));
+    if (num_blocks >= needed) continue;
+    throw Error(ErrorCode::out_of_memory,
+                "holds " + std::to_string(std::int64_t{num_blocks} * layout.block_size) + " tokens" +
+                    (group.window > 0 ? " of layers with a window of " + std::to_string(group.window) : "") +
+                    ", but one sequence of max_model_len has " + std::to_string(options.max_model_len) +
+                    ", which needs " + std::to_string(needed * layout.bytes_per_block(group)) +
+                    " bytes; raise kv_cache_memory_bytes or lower max_model_len",
+                "KV cache");
+  }
 }
 
 }  // namespace
@@ -105,7 +111,7 @@ std::vector<TokenOutput> Engine::Impl::run_batch() {
   std::vector<TokenOutput> outputs;
   const std::span<const ScheduledChunk> chunks = scheduler.schedule();
   if (chunks.empty()) return outputs;
-  for (const BlockCopy& copy : scheduler.copies()) cache.copy_block(copy.from, copy.to);
+  for (const BlockCopy& copy : scheduler.copies()) cache.copy_block(copy.from, copy.to, copy.group);
   fill_batch_plan(chunks, cache.layout().block_size, plan);
   std::span<float> logits = model.forward(plan, cache);
   const auto row_size = static_cast<std::size_t>(vocab_size());

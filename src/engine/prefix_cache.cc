@@ -28,7 +28,7 @@ void PrefixCache::extend(Sequence& sequence) {
   if (first_time) counts_.queries += static_cast<std::int64_t>(sequence.prompt_size);
   const auto size = static_cast<std::size_t>(block_size());
   const std::size_t before = sequence.contents.size();
-  sequence.blocks.reserve(most_blocks(sequence));  // once a block is retained, nothing may fail
+  sequence.tables.front().blocks.reserve(most_blocks(sequence));  // once a block is retained, nothing may fail
   sequence.contents.reserve(most_blocks(sequence));
   while (sequence.contents.size() < most_blocks(sequence) &&
          sequence.contents.size() * size == static_cast<std::size_t>(sequence.computed)) {
@@ -36,12 +36,13 @@ void PrefixCache::extend(Sequence& sequence) {
     if (!found) break;
     cache_.pool().retain(found->block);
     // Blocks that were taken for these positions, and not written yet, are not needed any more.
-    if (sequence.blocks.size() > sequence.contents.size()) {
-      kv::BlockId& own = sequence.blocks[sequence.contents.size()];
+    std::vector<kv::BlockId>& blocks = sequence.tables.front().blocks;
+    if (blocks.size() > sequence.contents.size()) {
+      kv::BlockId& own = blocks[sequence.contents.size()];
       cache_.pool().release(own);
       own = found->block;
     } else {
-      sequence.blocks.push_back(found->block);
+      blocks.push_back(found->block);
     }
     sequence.contents.push_back(found->content);
     sequence.computed += block_size();
@@ -72,7 +73,7 @@ void PrefixCache::publish(Sequence& sequence) {
   const auto full = static_cast<std::size_t>(sequence.computed / block_size());
   while (sequence.contents.size() < full) {
     const std::size_t index = sequence.contents.size();
-    kv::BlockId& block = sequence.blocks[index];
+    kv::BlockId& block = sequence.tables.front().blocks[index];
     const kv::BlockContent held = content(sequence, index, last_content(sequence));
     if (const auto found = pool.find(held)) {
       pool.retain(found->block);
@@ -87,8 +88,10 @@ void PrefixCache::publish(Sequence& sequence) {
 
 void PrefixCache::forget_generated(const Sequence& sequence) {
   const std::size_t whole = sequence.prompt_size / static_cast<std::size_t>(block_size());
-  for (std::size_t i = whole; i < sequence.contents.size(); ++i)
-    if (cache_.pool().references(sequence.blocks[i]) == 1) cache_.pool().forget(sequence.blocks[i]);
+  for (std::size_t i = whole; i < sequence.contents.size(); ++i) {
+    const kv::BlockId block = sequence.tables.front().blocks[i];
+    if (cache_.pool().references(block) == 1) cache_.pool().forget(block);
+  }
 }
 
 bool PrefixCache::have_same_next_block(const Sequence& a, const Sequence& b) const {

@@ -21,6 +21,7 @@ struct PrefixCacheCounts {
 
 class PrefixCache {
  public:
+  // Requires that the cache has a single group of layers where it is enabled.
   PrefixCache(kv::KvCache& cache, bool enabled) : cache_(cache), enabled_(enabled) {}
 
   // Adds the blocks that follow those that the sequence has and that are cached, as long as its computed part

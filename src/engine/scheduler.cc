@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "kv/kv_capacity.h"
 
 namespace octet::engine {
 
@@ -26,16 +27,20 @@ std::pair<int, int> ScheduledChunk::prompt_logit_positions() const {
 }
 
 Scheduler::Scheduler(kv::KvCache& cache, SchedulerLimits limits)
-    : pool_(cache.pool()),
+    : cache_(cache),
       limits_(limits),
       block_size_(cache.layout().block_size),
-      prefix_cache_(cache, limits.prefix_caching) {
+      prefix_cache_(cache, limits.prefix_caching && !cache.layout().has_windows()) {
   OCTET_CHECK(limits_.max_num_seqs > 0 && limits_.max_num_batched_tokens > 0);
 }
 
 Scheduler::~Scheduler() { remove_all(); }
 
-void Scheduler::add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+void Scheduler::add(std::unique_ptr<Sequence> sequence) {
+  sequence->tables.resize(cache_.groups().size());
+  for (const auto& sibling : sequence->siblings) sibling->tables.resize(cache_.groups().size());
+  waiting_.push_back(std::move(sequence));
+}
 
 namespace {
 
@@ -58,7 +63,7 @@ Owner succeed(Sequence& sequence) {
   sequence.siblings.erase(sequence.siblings.begin());
   heir->siblings = std::move(sequence.siblings);
   heir->computed = sequence.computed;
-  heir->blocks = std::move(sequence.blocks);
+  heir->tables = std::move(sequence.tables);
   heir->contents = std::move(sequence.contents);
   heir->cached = sequence.cached;
   heir->met = sequence.met;
@@ -130,11 +135,12 @@ void Scheduler::admit() {
 
 namespace {
 
-// The blocks of one sequence from now on: `held` now, what blocks_for() says while it grows, and at its end,
-// `left` tokens from now, `freed` less than now.
+// The blocks of one sequence in one group from now on: `held` now, of which `behind` its window are given back,
+// what blocks_for() says while it grows, and at its end, `left` tokens from now, `freed` less than now.
 struct Growth {
   int size;
   int held;
+  int behind;
   int freed;
   int left;
 };
@@ -150,28 +156,49 @@ bool Scheduler::may_start(const Sequence& sequence) const {
     return sum + 1 + static_cast<int>(each->siblings.size());
   };
   if (std::accumulate(running_.begin(), running_.end(), 0, places) >= limits_.max_num_seqs) return false;
+  for (int group = 0; group < num_groups(); ++group)
+    if (!fits(sequence, group)) return false;
+  return true;
+}
+
+// The same for the blocks of one group.
+bool Scheduler::fits(const Sequence& sequence, int group) const {
+  const bool windowed = cache_.groups()[static_cast<std::size_t>(group)].window > 0;
   std::vector<Growth> growths;
-  const auto add = [&](const Sequence& each, int held, int freed) {
+  const auto add = [&](const Sequence& each, int held, int behind, int freed) {
     const int left = std::min(each.max_tokens - each.num_generated(), limits_.lookahead);
-    growths.push_back({each.size(), held, freed, left});
-    // Siblings share the full blocks of the prompt.
-    growths.insert(growths.end(), each.siblings.size(), {each.size(), each.size() / block_size_, 0, left});
+    growths.push_back({each.size(), held, behind, freed, left});
+    // Siblings share the full blocks of the prompt, as long as their windows reach them.
+    const int full = each.size() / block_size_;
+    growths.insert(growths.end(), each.siblings.size(), {each.size(), full, windowed ? full : 0, 0, left});
   };
   for (const auto& other : running_) {
-    const auto held = static_cast<int>(other->blocks.size());
-    add(*other, held, std::max(0, held - other->cached / block_size_));
+    const BlockTable& table = other->tables[static_cast<std::size_t>(group)];
+    const auto held = static_cast<int>(table.blocks.size()), behind = static_cast<int>(table.num_freed);
+    add(*other, held, behind, std::max(0, held - behind - other->cached / block_size_));
   }
   const PrefixCache::Match match = prefix_cache_.match(sequence);
-  add(sequence, match.blocks, match.free_blocks);
-  const int free = pool_.num_free() - match.free_blocks;
-  // The most are held just before one ends.
+  add(sequence, match.blocks, 0, match.free_blocks);
+  const int free = cache_.pool(group).num_free() - match.free_blocks;
+  // The most are held just before one ends. Behind a window blocks are given back, so that what is needed is
+  // the lesser of all and of what is kept, with the tokens of a step.
   return std::all_of(growths.begin(), growths.end(), [&](const Growth& next_end) {
-    int needed = 0;
-    for (const Growth& each : growths)
-      needed += next_end.left <= each.left ? std::max(0, blocks_for(each.size + next_end.left - 1) - each.held)
-                                           : -each.freed;
-    return needed <= free;
+    int all = 0, kept = blocks_for(limits_.max_num_batched_tokens);
+    for (const Growth& each : growths) {
+      const bool stays = next_end.left <= each.left;
+      const int size = each.size + next_end.left - 1;
+      all += stays ? std::max(0, blocks_for(size) - each.held) : -each.freed;
+      kept += stays ? std::max(0, blocks_kept(group, size) - each.held + each.behind) : -each.freed;
+    }
+    return (windowed ? std::min(all, kept) : all) <= free;
   });
+}
+
+// Blocks that a sequence of so many tokens holds in a group between two steps.
+int Scheduler::blocks_kept(int group, int tokens) const {
+  const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
+  const int all = blocks_for(tokens);
+  return window > 0 ? std::min(all, static_cast<int>(kv::window_blocks(cache_.layout(), window))) : all;
 }
 
 // Shares the step's tokens among those that have more than one to compute.
@@ -223,46 +250,56 @@ void Scheduler::schedule(Sequence& sequence, int num_tokens, int& budget) {
   budget -= num_tokens;
 }
 
-// Takes blocks for the sequence's next tokens, from younger ones where the pool is empty. Returns for how
+// Takes blocks for the sequence's next tokens, from younger ones where a pool is empty. Returns for how
 // many tokens there are blocks: num_tokens, or fewer (even 0) where the sequence is itself the youngest;
 // it keeps what it has until an older one needs it.
 int Scheduler::take_blocks(Sequence& sequence, int num_tokens) {
-  if (!unshare_block_to_write(sequence)) return 0;
-  const auto needed = static_cast<std::size_t>(blocks_for(sequence.computed + num_tokens));
-  sequence.blocks.reserve(needed);  // once a block is taken, nothing may fail before it stands there
-  while (sequence.blocks.size() < needed) {
-    if (const auto block = allocate_for(sequence)) {
-      sequence.blocks.push_back(*block);
-    } else {
-      const int held = static_cast<int>(sequence.blocks.size()) * block_size_;
-      return std::min(num_tokens, held - sequence.computed);
+  if (!unshare_blocks_to_write(sequence)) return 0;
+  for (int group = 0; group < num_groups(); ++group) {
+    std::vector<kv::BlockId>& blocks = sequence.tables[static_cast<std::size_t>(group)].blocks;
+    const auto needed = static_cast<std::size_t>(blocks_for(sequence.computed + num_tokens));
+    blocks.reserve(needed);  // once a block is taken, nothing may fail before it stands there
+    while (blocks.size() < needed) {
+      const auto block = allocate_for(sequence, group);
+      if (!block) break;
+      blocks.push_back(*block);
     }
+    const int held = static_cast<int>(blocks.size()) * block_size_;
+    num_tokens = std::min(num_tokens, held - sequence.computed);
   }
   return num_tokens;
 }
 
-// Copy on write. False where there is no block for the copy.
-bool Scheduler::unshare_block_to_write(Sequence& sequence) {
+// Copy on write. False where there is no block for a copy.
+bool Scheduler::unshare_blocks_to_write(Sequence& sequence) {
+  for (int group = 0; group < num_groups(); ++group)
+    if (!unshare_block_to_write(sequence, group)) return false;
+  return true;
+}
+
+bool Scheduler::unshare_block_to_write(Sequence& sequence, int group) {
+  kv::BlockPool& pool = cache_.pool(group);
+  std::vector<kv::BlockId>& blocks = sequence.tables[static_cast<std::size_t>(group)].blocks;
   const auto index = static_cast<std::size_t>(sequence.computed / block_size_);
-  if (index >= sequence.blocks.size() || pool_.references(sequence.blocks[index]) == 1) return true;
+  if (index >= blocks.size() || pool.references(blocks[index]) == 1) return true;
   copies_.reserve(copies_.size() + 1);
-  const auto copy = allocate_for(sequence);
+  const auto copy = allocate_for(sequence, group);
   if (!copy) return false;
-  kv::BlockId& block = sequence.blocks[index];
-  if (pool_.references(block) == 1) {  // those it was shared with had to give way
-    pool_.release(*copy);
+  kv::BlockId& block = blocks[index];
+  if (pool.references(block) == 1) {  // those it was shared with had to give way
+    pool.release(*copy);
     return true;
   }
-  copies_.push_back({block, *copy});
-  pool_.release(block);
+  copies_.push_back({group, block, *copy});
+  pool.release(block);
   block = *copy;
   return true;
 }
 
 // A block for the sequence, if need be one that the youngest gave up for it; nothing where it is the youngest.
-std::optional<kv::BlockId> Scheduler::allocate_for(const Sequence& sequence) {
+std::optional<kv::BlockId> Scheduler::allocate_for(const Sequence& sequence, int group) {
   for (;;) {
-    if (const auto block = pool_.allocate()) return block;
+    if (const auto block = cache_.pool(group).allocate()) return block;
     if (running_.back().get() == &sequence) return std::nullopt;
     preempt_youngest();
   }
@@ -288,6 +325,7 @@ void Scheduler::wait(std::unique_ptr<Sequence>&& sequence) {
 void Scheduler::advance(const ScheduledChunk& chunk) {
   chunk.sequence->computed += chunk.num_tokens;
   prefix_cache_.publish(*chunk.sequence);
+  free_blocks_behind_windows(*chunk.sequence);
 }
 
 std::vector<Sequence*> Scheduler::fork(Sequence& sequence) {
@@ -307,19 +345,45 @@ std::vector<Sequence*> Scheduler::fork(Sequence& sequence) {
     }
     sibling->computed = sequence.computed;
     sibling->contents = sequence.contents;
-    sibling->blocks = sequence.blocks;
-    for (const kv::BlockId block : sibling->blocks) pool_.retain(block);
+    share_blocks(sequence, *sibling);
     running_.insert(place_of(*sibling, running_), std::move(sibling));
   }
   return forked;
 }
 
+void Scheduler::share_blocks(const Sequence& sequence, Sequence& sibling) {
+  sibling.tables = sequence.tables;
+  for (int group = 0; group < num_groups(); ++group) {
+    const BlockTable& table = sibling.tables[static_cast<std::size_t>(group)];
+    for (std::size_t i = table.num_freed; i < table.blocks.size(); ++i)
+      cache_.pool(group).retain(table.blocks[i]);
+  }
+}
+
 void Scheduler::free_blocks(Sequence& sequence) {
   // From the last on: the pool's stack keeps the order of a fresh pool, and of what stays cached the end of a
   // text is evicted before its beginning, which alone can be found without it.
-  for (auto block = sequence.blocks.rbegin(); block != sequence.blocks.rend(); ++block) pool_.release(*block);
-  sequence.blocks.clear();
+  for (int group = 0; group < num_groups(); ++group) {
+    BlockTable& table = sequence.tables[static_cast<std::size_t>(group)];
+    for (std::size_t i = table.blocks.size(); i > table.num_freed; --i)
+      cache_.pool(group).release(table.blocks[i - 1]);
+    table = {};
+  }
   sequence.contents.clear();
+}
+
+// The next token, at position `computed`, attends to positions (computed - window, computed].
+void Scheduler::free_blocks_behind_windows(Sequence& sequence) {
+  for (int group = 0; group < num_groups(); ++group) {
+    const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
+    if (window == 0) continue;
+    BlockTable& table = sequence.tables[static_cast<std::size_t>(group)];
+    const auto behind = static_cast<std::size_t>(std::max(0, sequence.computed - window + 1) / block_size_);
+    for (; table.num_freed < behind; ++table.num_freed) {
+      cache_.pool(group).release(table.blocks[table.num_freed]);
+      table.blocks[table.num_freed] = 0;
+    }
+  }
 }
 
 void Scheduler::end(Sequence& sequence) {
@@ -327,22 +391,39 @@ void Scheduler::end(Sequence& sequence) {
   free_blocks(sequence);
 }
 
+namespace {
+
+// The slots and the block tables of one group, behind those of the groups before it.
+void add_group(std::span<const ScheduledChunk> chunks, int block_size, std::size_t group,
+               model::BatchPlan& plan) {
+  std::size_t row = plan.block_tables.size();
+  plan.block_tables.resize(row + chunks.size() * static_cast<std::size_t>(plan.max_blocks), 0);
+  for (const auto& [sequence, num_tokens] : chunks) {
+    const std::vector<kv::BlockId>& blocks = sequence->tables[group].blocks;
+    std::copy(blocks.begin(), blocks.end(), plan.block_tables.begin() + static_cast<std::ptrdiff_t>(row));
+    row += static_cast<std::size_t>(plan.max_blocks);
+    for (int position = sequence->computed; position < sequence->computed + num_tokens; ++position) {
+      const std::int64_t block = blocks[static_cast<std::size_t>(position / block_size)];
+      plan.slot_mapping.push_back(block * block_size + position % block_size);
+    }
+  }
+}
+
+}  // namespace
+
 void fill_batch_plan(std::span<const ScheduledChunk> chunks, int block_size, model::BatchPlan& plan) {
   plan.clear();
-  for (const auto& [sequence, num_tokens] : chunks)
-    plan.max_blocks = std::max(plan.max_blocks, static_cast<std::int32_t>(sequence->blocks.size()));
-  plan.block_tables.resize(chunks.size() * static_cast<std::size_t>(plan.max_blocks), 0);
+  const std::size_t groups = chunks.empty() ? 0 : chunks.front().sequence->tables.size();
+  for (const ScheduledChunk& chunk : chunks)
+    for (const BlockTable& table : chunk.sequence->tables)
+      plan.max_blocks = std::max(plan.max_blocks, static_cast<std::int32_t>(table.blocks.size()));
+  for (std::size_t group = 0; group < groups; ++group) add_group(chunks, block_size, group, plan);
 
-  auto row = plan.block_tables.begin();
   for (const ScheduledChunk& chunk : chunks) {
     const Sequence& sequence = *chunk.sequence;
-    std::copy(sequence.blocks.begin(), sequence.blocks.end(), row);
-    row += plan.max_blocks;
     for (int position = sequence.computed; position < sequence.computed + chunk.num_tokens; ++position) {
-      const std::int64_t block = sequence.blocks[static_cast<std::size_t>(position / block_size)];
       plan.token_ids.push_back(sequence.tokens[static_cast<std::size_t>(position)]);
       plan.positions.push_back(position);
-      plan.slot_mapping.push_back(block * block_size + position % block_size);
     }
     plan.query_start.push_back(plan.num_tokens());
     plan.prompt_lengths.push_back(static_cast<std::int32_t>(sequence.prompt_size));

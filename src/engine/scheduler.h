@@ -6,7 +6,11 @@
 // prompt that is not computed yet, so that it ends, and the rest to the shortest ones, so that a long prompt
 // holds nobody up. A request takes blocks as its positions need them. When the pool is empty the youngest gives
 // all of its blocks back and waits at the front of the queue with its tokens and its generator, to be computed
-// again; so the oldest always goes on. Not thread-safe.
+// again; so the oldest always goes on.
+//
+// Each group of the cache's layers (kv/kv_layout.h) has blocks of its own. Those that the group's window has
+// left behind are given back after each step. A cache that has such groups shares no prefixes: what comes
+// behind a prefix needs the window's blocks, which are gone. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -44,13 +48,15 @@ struct ScheduledChunk {
 
 // A shared block that somebody is about to write into: what it holds goes into a block of the writer's own.
 struct BlockCopy {
+  int group;
   kv::BlockId from;
   kv::BlockId to;
 };
 
 class Scheduler {
  public:
-  // Keeps a reference to the cache, which must be able to hold every sequence alone.
+  // Keeps a reference to the cache, which must be able to hold every sequence alone, of a group with a window
+  // as much as kv::window_blocks.
   Scheduler(kv::KvCache& cache, SchedulerLimits limits);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
@@ -82,6 +88,7 @@ class Scheduler {
  private:
   using Queue = std::deque<std::unique_ptr<Sequence>>;
 
+  int num_groups() const { return static_cast<int>(cache_.groups().size()); }
   int blocks_for(int tokens) const { return (tokens + block_size_ - 1) / block_size_; }
   void admit();
   bool may_start(const Sequence& sequence) const;
@@ -91,14 +98,19 @@ class Scheduler {
   void schedule(Sequence& sequence, int num_tokens, int& budget);
   bool is_computed_beside(const Sequence& sequence) const;
   int take_blocks(Sequence& sequence, int num_tokens);
-  bool unshare_block_to_write(Sequence& sequence);
-  std::optional<kv::BlockId> allocate_for(const Sequence& sequence);
+  int blocks_kept(int group, int tokens) const;
+  bool fits(const Sequence& sequence, int group) const;
+  bool unshare_blocks_to_write(Sequence& sequence);
+  bool unshare_block_to_write(Sequence& sequence, int group);
+  std::optional<kv::BlockId> allocate_for(const Sequence& sequence, int group);
   void preempt_youngest();
   void wait(std::unique_ptr<Sequence>&& sequence);
+  void share_blocks(const Sequence& sequence, Sequence& sibling);
   void free_blocks(Sequence& sequence);
+  void free_blocks_behind_windows(Sequence& sequence);
   void end(Sequence& sequence);
 
-  kv::BlockPool& pool_;
+  kv::KvCache& cache_;
   SchedulerLimits limits_;
   int block_size_;
   PrefixCache prefix_cache_;
@@ -110,8 +122,8 @@ class Scheduler {
   std::int64_t num_preemptions_ = 0;
 };
 
-// Writes the chunks as a plan for the model: tokens, positions, slots and block tables, and a row of logits
-// for every prompt_logit_positions() and behind them for every chunk that completes().
+// Writes the chunks as a plan for the model: tokens, positions, slots and block tables of each group, and a row
+// of logits for every prompt_logit_positions() and behind them for every chunk that completes().
 void fill_batch_plan(std::span<const ScheduledChunk> chunks, int block_size, model::BatchPlan& plan);
 
 }  // namespace octet::engine

@@ -14,12 +14,18 @@
 
 namespace octet::engine {
 
+// The blocks of one sequence in one group of the cache's layers.
+struct BlockTable {
+  std::vector<kv::BlockId> blocks = {};  // of positions [0, computed), and of those computed in this step
+  std::size_t num_freed = 0;  // the first so many lie behind the group's window: given back, and 0 here
+};
+
 struct Sequence {
   RequestId id;
   std::vector<std::int32_t> tokens;  // the prompt, then what was generated
   std::size_t prompt_size;
-  int computed = 0;                 // tokens whose keys and values are in the cache
-  std::vector<kv::BlockId> blocks;  // of positions [0, computed), and of those computed in this step
+  int computed = 0;                // tokens whose keys and values are in the cache
+  std::vector<BlockTable> tables;  // [groups], once the scheduler has it
   // What the pool calls the contents of the first so many blocks, all of them full.
   std::vector<kv::ContentId> contents;
   int cached = 0;        // prompt tokens that were found in the cache

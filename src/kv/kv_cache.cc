@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -83,6 +84,24 @@ void count_above(std::span<const std::int32_t> limits, const float* x, int head_
   if (above > 0) count.fetch_add(above, std::memory_order_relaxed);
 }
 
+// What all groups need together.
+HugeMemory reserve(const KvLayout& layout, const std::vector<KvGroup>& groups,
+                   std::span<const std::int32_t> num_blocks) {
+  std::optional<std::int64_t> total = 0;
+  std::string what;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    const std::int64_t block_bytes = layout.bytes_per_block(groups[group]);
+    const auto bytes = checked_mul<std::int64_t>(block_bytes, num_blocks[group]);
+    total = total && bytes ? checked_add(*total, *bytes) : std::nullopt;
+    what += (group > 0 ? ", " : "") + std::to_string(num_blocks[group]) + " blocks of " +
+            std::to_string(block_bytes) + " bytes";
+  }
+  HugeMemory memory;
+  if (total) memory = HugeMemory(static_cast<std::size_t>(*total));
+  if (memory.data() == nullptr) throw Error(ErrorCode::out_of_memory, "cannot reserve " + what, "KV cache");
+  return memory;
+}
+
 // Marks a content seed, so that it is never the id of a block's contents.
 constexpr ContentId kSeedBit = ContentId{1} << 63;
 
@@ -102,27 +121,31 @@ ContentId seed_of(const KvLayout& layout, const KvScales& scales) {
 }  // namespace
 
 KvCache::KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales)
+    : KvCache(layout, std::vector<std::int32_t>(layout.groups().size(), num_blocks), std::move(scales)) {}
+
+KvCache::KvCache(KvLayout layout, std::span<const std::int32_t> num_blocks, KvScales scales)
     : layout_((layout.validate(), std::move(layout))),
       scales_((check_scales(layout_, scales), scales_in_use(layout_, std::move(scales)))),
-      pool_(num_blocks),
+      groups_(layout_.groups()),
+      group_of_(layout_.layers.size()),
+      pools_(num_blocks.begin(), num_blocks.end()),
       k_saturated_(layout_.layers.size()),
       v_saturated_(layout_.layers.size()) {
-  const auto total = checked_mul<std::int64_t>(layout_.bytes_per_block(), num_blocks);
-  if (total) memory_ = HugeMemory(static_cast<std::size_t>(*total));
-  if (memory_.data() == nullptr)
-    throw Error(ErrorCode::out_of_memory,
-                "cannot reserve " + std::to_string(num_blocks) + " blocks of " +
-                    std::to_string(layout_.bytes_per_block()) + " bytes",
-                "KV cache");
+  OCTET_CHECK(num_blocks.size() == groups_.size());
+  memory_ = reserve(layout_, groups_, num_blocks);
+  for (std::size_t group = 0; group < groups_.size(); ++group)
+    for (const int layer : groups_[group].layers)
+      group_of_[static_cast<std::size_t>(layer)] = static_cast<int>(group);
 
   std::byte* cursor = memory_.data();
   for (int layer = 0; layer < layout_.num_layers(); ++layer) {
     const auto index = static_cast<std::size_t>(layer);
+    const std::int64_t blocks = pool(group_of(layer)).num_blocks();
     kernels::KvView view;
     view.k = cursor;
-    cursor += layout_.k_block_bytes(layer) * num_blocks;
+    cursor += layout_.k_block_bytes(layer) * blocks;
     view.v = cursor;
-    cursor += layout_.v_block_bytes(layer) * num_blocks;
+    cursor += layout_.v_block_bytes(layer) * blocks;
     view.k_scale = scales_.layers[index].k.data();
     view.v_scale = scales_.layers[index].v.data();
     view.k_dtype = layout_.layers[index].k;
@@ -154,12 +177,13 @@ void KvCache::set_saturation_limits(int layer) {
   v_saturated_[index].limits = saturation_limits(layout_.layers[index].v, scales_.layers[index].v);
 }
 
-void KvCache::copy_block(BlockId from, BlockId to) {
-  OCTET_CHECK(from >= 0 && from < pool_.num_blocks() && to >= 0 && to < pool_.num_blocks() && from != to);
+void KvCache::copy_block(BlockId from, BlockId to, int group) {
+  const std::int32_t most = pool(group).num_blocks();
+  OCTET_CHECK(from >= 0 && from < most && to >= 0 && to < most && from != to);
   const auto copy = [&](std::byte* blocks, std::int64_t bytes) {
     std::memcpy(blocks + to * bytes, blocks + from * bytes, static_cast<std::size_t>(bytes));
   };
-  for (int layer = 0; layer < layout_.num_layers(); ++layer) {
+  for (const int layer : groups_[static_cast<std::size_t>(group)].layers) {
     copy(view(layer).k, layout_.k_block_bytes(layer));
     copy(view(layer).v, layout_.v_block_bytes(layer));
   }
@@ -177,6 +201,11 @@ SaturatedValues KvCache::saturated_values(int layer) const {
           v_saturated_.at(index).count.load(std::memory_order_relaxed)};
 }
 
-std::int64_t KvCache::total_bytes() const { return layout_.bytes_per_block() * pool_.num_blocks(); }
+std::int64_t KvCache::total_bytes() const {
+  std::int64_t bytes = 0;
+  for (std::size_t group = 0; group < groups_.size(); ++group)
+    bytes += layout_.bytes_per_block(groups_[group]) * pools_[group].num_blocks();
+  return bytes;
+}
 
 }  // namespace octet::kv

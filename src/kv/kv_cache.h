@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/huge_memory.h"
@@ -27,7 +28,9 @@ class KvCache {
   // Reserves num_blocks blocks (touched lazily, on huge pages where the system grants them). Scales are for
   // the dtypes that take them (takes_scale): keys and values of any other dtype are stored as they are.
   // Throws Error{out_of_memory} naming the bytes; invalid_argument where scales do not fit the layout.
+  // The number of blocks is one for every group, or one of each [groups].
   KvCache(KvLayout layout, std::int32_t num_blocks, KvScales scales);
+  KvCache(KvLayout layout, std::span<const std::int32_t> num_blocks, KvScales scales);
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
 
@@ -36,16 +39,19 @@ class KvCache {
   // Replaces the scales of one layer: nothing that was written there under others is read rightly afterwards,
   // so nothing may have been. Throws Error{invalid_argument} for a wrong number of scales.
   void set_scales(int layer, LayerScales scales);
-  BlockPool& pool() { return pool_; }
-  const BlockPool& pool() const { return pool_; }
+  // The groups of the layout, and the blocks of one; block ids count from 0 in each.
+  const std::vector<KvGroup>& groups() const { return groups_; }
+  int group_of(int layer) const { return group_of_[static_cast<std::size_t>(layer)]; }
+  BlockPool& pool(int group = 0) { return pools_[static_cast<std::size_t>(group)]; }
+  const BlockPool& pool(int group = 0) const { return pools_[static_cast<std::size_t>(group)]; }
   std::int64_t total_bytes() const;
   const kernels::KvView& view(int layer) const { return views_[static_cast<std::size_t>(layer)]; }
 
   // What the first block of every sequence follows, for PrefixIndex: it stands for layout, dtypes and scales,
   // so that nothing written under others is found.
   ContentId content_seed() const { return content_seed_; }
-  // Makes `to` hold what `from` holds, in every layer.
-  void copy_block(BlockId from, BlockId to);
+  // Makes `to` hold what `from` holds, in every layer of the group.
+  void copy_block(BlockId from, BlockId to, int group = 0);
 
   // Counts what saturates of one token's keys and values [num_kv_heads, head_dim], which are to be stored in
   // `layer`: as magnitudes beyond the largest stored value; a NaN counts too. Safe from several threads at
@@ -64,7 +70,9 @@ class KvCache {
 
   KvLayout layout_;
   KvScales scales_;
-  BlockPool pool_;
+  std::vector<KvGroup> groups_;
+  std::vector<int> group_of_;     // [num_layers]
+  std::vector<BlockPool> pools_;  // [groups]
   HugeMemory memory_;
   std::vector<kernels::KvView> views_;
   ContentId content_seed_ = 0;

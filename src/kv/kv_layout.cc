@@ -1,6 +1,7 @@
 #include "kv/kv_layout.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -24,6 +25,10 @@ void KvLayout::validate() const {
   if (head_dim <= 0) refuse("head_dim", "1 or more", head_dim);
   if (block_size != 8 && block_size != 16 && block_size != 32 && block_size != 64 && block_size != 128)
     refuse("block_size", "8, 16, 32, 64 or 128 tokens", block_size);
+  if (!windows.empty() && windows.size() != layers.size())
+    refuse("windows", "one a layer", static_cast<int>(windows.size()));
+  for (const int window : windows)
+    if (window < 0) refuse("windows", "0 or more", window);
 }
 
 std::int64_t KvLayout::k_block_bytes(int layer) const {
@@ -40,6 +45,28 @@ std::int64_t KvLayout::bytes_per_block() const {
   std::int64_t bytes = 0;
   for (int layer = 0; layer < num_layers(); ++layer) bytes += k_block_bytes(layer) + v_block_bytes(layer);
   return bytes;
+}
+
+int KvLayout::window(int layer) const {
+  return windows.empty() ? 0 : windows.at(static_cast<std::size_t>(layer));
+}
+
+std::int64_t KvLayout::bytes_per_block(const KvGroup& group) const {
+  std::int64_t bytes = 0;
+  for (const int layer : group.layers) bytes += k_block_bytes(layer) + v_block_bytes(layer);
+  return bytes;
+}
+
+bool KvLayout::has_windows() const {
+  return std::any_of(windows.begin(), windows.end(), [](int window) { return window > 0; });
+}
+
+std::vector<KvGroup> KvLayout::groups() const {
+  std::map<int, std::vector<int>> by_window;
+  for (int layer = 0; layer < num_layers(); ++layer) by_window[window(layer)].push_back(layer);
+  std::vector<KvGroup> groups;
+  for (auto& [window, members] : by_window) groups.push_back({window, std::move(members)});
+  return groups;
 }
 
 std::int64_t KvLayout::bytes_per_token() const { return bytes_per_block() / block_size; }

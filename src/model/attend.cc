@@ -16,11 +16,13 @@ constexpr int kDecodePiece = 512;
 // Query rows (positions times the heads of a group) that one prefill piece aims at.
 constexpr int kPrefillRows = 192;
 
-const std::int32_t* block_table(const Step& step, int seq) {
-  return step.plan->block_tables.data() + static_cast<std::int64_t>(seq) * step.plan->max_blocks;
+const std::int32_t* block_table(const Step& step, int layer, int seq) {
+  const std::int64_t row = static_cast<std::int64_t>(step.cache->group_of(layer)) * step.plan->num_seqs() + seq;
+  return step.plan->block_tables.data() + row * step.plan->max_blocks;
 }
 
 float softmax_scale(const ModelConfig& config) { return static_cast<float>(config.attention_scale); }
+float softcap(const ModelConfig& config) { return static_cast<float>(config.attention_logit_softcap); }
 
 void plan_decode(const Step& step, AttentionPieces& pieces, int seq, int token) {
   const int end = step.plan->positions[static_cast<std::size_t>(token)] + 1;
@@ -61,10 +63,10 @@ kernels::QuantizedAttentionArgs quantized_args(const Step& step, const kernels::
   args.q_scale = q_scales.empty() ? nullptr : q_scales.data() + kv_head * c.group();
   args.group = c.group();
   args.softmax_scale = softmax_scale(c);
-  args.softcap = static_cast<float>(c.attention_logit_softcap);
   args.kv = &view;
   args.kv_head = kv_head;
-  args.block_table = block_table(step, seq);
+  args.block_table = block_table(step, layer, seq);
+  args.softcap = softcap(c);
   return args;
 }
 
@@ -80,9 +82,9 @@ void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer
   float* max = ws.partial_max.data() + rows;
   float* sum = ws.partial_sum.data() + rows;
   if (!is_quantized(step, view)) {
-    step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, item.seq),
-                                 item.begin, item.end, out, max, sum,
-                                 static_cast<float>(c.attention_logit_softcap)});
+    step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head,
+                                 block_table(step, layer, item.seq), item.begin, item.end, out, max, sum,
+                                 softcap(c)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
@@ -123,8 +125,8 @@ void run_prefill(Step& step, const PrefillItem& item, int layer, const float* qk
     const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.prefill_attention_bf16 != nullptr;
     const auto attention = bf16 ? step.table.prefill_attention_bf16 : step.table.prefill_attention;
     attention({q, row_width, item.num_queries, group, first_position, step.layer_config(layer).sliding_window,
-               softmax_scale(c), &view, item.kv_head, block_table(step, item.seq), to, out_width,
-               scratch_of(step, thread), static_cast<float>(c.attention_logit_softcap)});
+               softmax_scale(c), &view, item.kv_head, block_table(step, layer, item.seq), to, out_width,
+               scratch_of(step, thread), softcap(c)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);

@@ -50,6 +50,7 @@ struct Model::Impl {
         step{config, table, pool, workspace} {}
 
   void check(const BatchPlan& plan, const kv::KvCache& cache) const;
+  void check_group(const BatchPlan& plan, const kv::KvCache& cache, int group) const;
   // hidden [T, D]: the embedding row of every token.
   void embed(const BatchPlan& plan, float* hidden);
   // logits [size] = cap * tanh(logits / cap).
@@ -93,22 +94,37 @@ void Model::set_observer(AttentionObserver* observer) { impl_->step.observer = o
 void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
   const auto tokens = plan.token_ids.size();
   OCTET_CHECK(tokens > 0 && plan.num_tokens() <= max_batched_tokens);
-  OCTET_CHECK(plan.positions.size() == tokens && plan.slot_mapping.size() == tokens);
+  const std::size_t groups = cache.groups().size(), seqs = static_cast<std::size_t>(plan.num_seqs());
+  OCTET_CHECK(plan.positions.size() == tokens && plan.slot_mapping.size() == groups * tokens);
   OCTET_CHECK(plan.query_start.front() == 0 && plan.query_start.back() == plan.num_tokens());
-  OCTET_CHECK(plan.prompt_lengths.size() == static_cast<std::size_t>(plan.num_seqs()));
-  OCTET_CHECK(plan.block_tables.size() ==
-              static_cast<std::size_t>(plan.num_seqs()) * static_cast<std::size_t>(plan.max_blocks));
+  OCTET_CHECK(plan.prompt_lengths.size() == seqs);
+  OCTET_CHECK(plan.block_tables.size() == groups * seqs * static_cast<std::size_t>(plan.max_blocks));
   const kv::KvLayout& layout = cache.layout();
   OCTET_CHECK(layout.num_layers() == config.num_layers && layout.num_kv_heads == config.num_kv_heads &&
               layout.head_dim == config.head_dim);
-  const std::int64_t slots = static_cast<std::int64_t>(cache.pool().num_blocks()) * layout.block_size;
   for (std::size_t t = 0; t < tokens; ++t) {
     OCTET_CHECK(plan.token_ids[t] >= 0 && plan.token_ids[t] < config.vocab_size);
-    OCTET_CHECK(plan.slot_mapping[t] >= 0 && plan.slot_mapping[t] < slots);
     OCTET_CHECK(plan.positions[t] >= 0 && plan.positions[t] < plan.max_blocks * layout.block_size);
   }
-  for (const std::int32_t block : plan.block_tables)
-    OCTET_CHECK(block >= 0 && block < cache.pool().num_blocks());
+  for (std::size_t group = 0; group < groups; ++group) check_group(plan, cache, static_cast<int>(group));
+}
+
+// What a group's window lets go must be out of sight of all of its layers.
+void Model::Impl::check_group(const BatchPlan& plan, const kv::KvCache& cache, int group) const {
+  const auto& [window, layers] = cache.groups()[static_cast<std::size_t>(group)];
+  for (const int layer : layers) {
+    const int sees = config.layers[static_cast<std::size_t>(layer)].sliding_window;
+    OCTET_CHECK(window == 0 || (sees > 0 && sees <= window));
+  }
+  const std::int32_t num_blocks = cache.pool(group).num_blocks();
+  const std::int64_t slots = std::int64_t{num_blocks} * cache.layout().block_size;
+  const std::size_t first_slot = static_cast<std::size_t>(group) * plan.token_ids.size();
+  for (const std::int64_t slot : std::span(plan.slot_mapping).subspan(first_slot, plan.token_ids.size()))
+    OCTET_CHECK(slot >= 0 && slot < slots);
+  const auto entries = static_cast<std::size_t>(plan.num_seqs()) * static_cast<std::size_t>(plan.max_blocks);
+  for (const std::int32_t block :
+       std::span(plan.block_tables).subspan(static_cast<std::size_t>(group) * entries, entries))
+    OCTET_CHECK(block >= 0 && block < num_blocks);
 }
 
 void Model::Impl::embed(const BatchPlan& plan, float* hidden) {

@@ -124,6 +124,8 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
   const int kv_width = c.num_kv_heads * c.head_dim;
   const int row_width = q_width + 2 * kv_width;
   const kernels::KvView& view = step.cache->view(layer);
+  const std::int64_t* slots = step.plan->slot_mapping.data() +
+                              static_cast<std::int64_t>(step.cache->group_of(layer)) * step.num_tokens();
   const auto rotate = [&](int t) {
     rotate_heads(step, layer, t, qkv + static_cast<std::int64_t>(t) * row_width);
   };
@@ -134,7 +136,7 @@ void rotate_and_store(Step& step, int layer, float* qkv) {
                         c.head_dim);
     const float* k = qkv + static_cast<std::int64_t>(t) * row_width + q_width;
     step.cache->count_saturated(layer, k, k + kv_width);
-    step.table.store_kv({k, k + kv_width, &view, step.plan->slot_mapping[static_cast<std::size_t>(t)]});
+    step.table.store_kv({k, k + kv_width, &view, slots[t]});
   };
   const int tokens = step.num_tokens();
   if (step.observer == nullptr) {

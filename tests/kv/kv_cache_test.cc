@@ -196,5 +196,36 @@ TEST(KvCache, CountsWhatTheScalesCannotRepresent) {
   EXPECT_EQ(wide.saturated_values(0).v, 32);
 }
 
+// Layers 0 and 2 have the window: a group of their own, whose blocks lie in memory of their own.
+TEST(KvCache, GroupsHaveTheirOwnBlocks) {
+  KvLayout layout = kLayout;
+  layout.windows = {50, 0, 50};
+  const std::int32_t blocks[] = {7, 3};
+  KvCache cache(layout, blocks, scales_of(layout));
+  EXPECT_EQ(cache.groups(), (std::vector<KvGroup>{{0, {1}}, {50, {0, 2}}}));
+  EXPECT_EQ(cache.group_of(0), 1);
+  EXPECT_EQ(cache.group_of(1), 0);
+  EXPECT_EQ(cache.pool(0).num_blocks(), 7);
+  EXPECT_EQ(cache.pool(1).num_blocks(), 3);
+  EXPECT_EQ(cache.total_bytes(),
+            7 * layout.bytes_per_block(cache.groups()[0]) + 3 * layout.bytes_per_block(cache.groups()[1]));
+  std::int64_t filled = 0;
+  for (int layer = 0; layer < 3; ++layer)
+    for (const bool k : {true, false}) {
+      const std::int64_t bytes = cache.pool(cache.group_of(layer)).num_blocks() *
+                                 (k ? layout.k_block_bytes(layer) : layout.v_block_bytes(layer));
+      std::byte* begin = k ? cache.view(layer).k : cache.view(layer).v;
+      for (std::int64_t i = 0; i < bytes; ++i) ASSERT_EQ(begin[i], std::byte{0}) << "written as another's";
+      std::memset(begin, 1, static_cast<std::size_t>(bytes));
+      filled += bytes;
+    }
+  EXPECT_EQ(filled, cache.total_bytes());
+  std::memset(cache.view(0).k, 5, static_cast<std::size_t>(layout.k_block_bytes(0)));
+  std::memset(cache.view(1).k, 6, static_cast<std::size_t>(layout.k_block_bytes(1)));
+  cache.copy_block(0, 2, 1);
+  EXPECT_EQ(cache.view(0).k[2 * layout.k_block_bytes(0)], std::byte{5});
+  EXPECT_EQ(cache.view(1).k[2 * layout.k_block_bytes(1)], std::byte{1}) << "of the other group";
+}
+
 }  // namespace
 }  // namespace octet::kv

@@ -104,5 +104,22 @@ TEST(KvLayout, RefusesWhatIsNotACacheAndNamesTheField) {
   }
 }
 
+TEST(KvLayout, LayersAreGroupedByTheirWindow) {
+  KvLayout layout{5, 2, 16, 16, KvDtype::fp8_e4m3, KvDtype::fp8_e4m3};
+  EXPECT_FALSE(layout.has_windows());
+  EXPECT_EQ(layout.groups(), (std::vector<KvGroup>{{0, {0, 1, 2, 3, 4}}}));
+  layout.windows = {512, 0, 64, 512, 0};
+  layout.layers[2] = {KvDtype::float16, KvDtype::float16};
+  EXPECT_NO_THROW(layout.validate());
+  EXPECT_TRUE(layout.has_windows());
+  EXPECT_EQ(layout.groups(), (std::vector<KvGroup>{{0, {1, 4}}, {64, {2}}, {512, {0, 3}}}));
+  EXPECT_EQ(layout.bytes_per_block(layout.groups()[0]), 2 * 16 * 2 * 16 * 2);
+  EXPECT_EQ(layout.bytes_per_block(layout.groups()[1]), 16 * 2 * 16 * 2 * 2);
+  for (const std::vector<int>& windows : {std::vector<int>{1, 2}, {0, 0, -1, 0, 0}}) {
+    layout.windows = windows;
+    EXPECT_THROW(layout.validate(), Error);
+  }
+}
+
 }  // namespace
 }  // namespace octet::kv
