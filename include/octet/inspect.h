@@ -32,10 +32,14 @@ struct WeightDtypeInfo {
 
 // What a KV cache of one element type takes.
 struct KvCacheCost {
-  std::string kv_cache_dtype;           // the flag's value: "auto", "fp8_e4m3", …
-  std::string dtype;                    // as stored
-  std::int64_t bytes_per_token = 0;     // K and V of all layers
-  std::int64_t bytes_per_sequence = 0;  // at max_position_embeddings tokens
+  std::string kv_cache_dtype;        // the flag's value: "auto", "fp8_e4m3", …
+  std::string dtype;                 // as stored
+  std::int64_t bytes_per_token = 0;  // K and V of all layers
+  // Of a sequence of max_position_embeddings tokens, in whole blocks; of layers with a sliding window only what
+  // they keep, and the tokens of a step.
+  std::int64_t bytes_per_sequence = 0;
+  std::int64_t tokens_in_1_gib = 0;       // as KvCacheStats::capacity_tokens
+  std::vector<KvCacheGroup> groups = {};  // the plan of the layers, by rising window
 };
 
 struct CheckpointInfo {

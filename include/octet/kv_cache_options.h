@@ -43,6 +43,16 @@ struct CalculateKvScales {
   CalculateKvScales(std::string source) : from(std::move(source)) {}
 };
 
+// Layers that share their blocks: those with the same sliding window.
+struct KvCacheGroup {
+  int window = 0;                    // tokens; blocks behind it are given back. 0 = all are kept
+  std::vector<int> layers;           // rising
+  std::string dtype;                 // as KvCacheStats
+  std::int64_t bytes_per_token = 0;  // K and V of these layers
+  std::int64_t num_blocks = 0;       // in the pool of the group
+  std::int64_t used_blocks = 0;      // now
+};
+
 // How much memory the KV cache takes and what it holds. All figures are exact.
 struct KvCacheStats {
   // As stored: "bfloat16", "float16", "float32", "fp8_e4m3", "int8_per_token_head", …; where keys and values
@@ -53,10 +63,12 @@ struct KvCacheStats {
   std::vector<int> skip_layers;      // those that kv_cache_dtype_skip_layers left in 16 bits, rising
   std::int64_t bytes_per_token = 0;  // K and V, all layers, without block rounding
   std::int64_t block_size = 0;       // tokens a block
-  std::int64_t num_blocks = 0;       // in the pool
-  std::int64_t total_bytes = 0;      // of the pool
-  std::int64_t capacity_tokens = 0;  // num_blocks * block_size
+  std::int64_t num_blocks = 0;       // in the pools of all groups
+  std::int64_t total_bytes = 0;      // of the pools
+  std::int64_t capacity_tokens = 0;  // of sequences of max_model_len; num_blocks * block_size without windows
+  double max_concurrency = 0;        // how many of those: capacity_tokens / max_model_len
   std::int64_t used_blocks = 0;      // now
+  std::vector<KvCacheGroup> groups;  // by rising window; one where no layer has any
   // Where the scales came from: "checkpoint (60 tensors)", "none found: 1.0", "not needed", "calculated from
   // 512 random tokens", "calculated from the first prompt (37 tokens)" or "calculated from the weights".
   std::string scale_source;

@@ -75,11 +75,20 @@ Json tokenizer_json(const CheckpointInfo& info) {
 
 void write_json(std::ostream& out, const CheckpointInfo& info) {
   Json costs = Json::array();
-  for (const KvCacheCost& cost : info.cache_costs)
+  for (const KvCacheCost& cost : info.cache_costs) {
+    Json groups = Json::array();
+    for (const KvCacheGroup& group : cost.groups)
+      groups.push_back({{"window", group.window},
+                        {"layers", group.layers},
+                        {"dtype", group.dtype},
+                        {"bytes_per_token", group.bytes_per_token}});
     costs.push_back({{"kv_cache_dtype", cost.kv_cache_dtype},
                      {"dtype", cost.dtype},
                      {"bytes_per_token", cost.bytes_per_token},
-                     {"bytes_per_sequence", cost.bytes_per_sequence}});
+                     {"bytes_per_sequence", cost.bytes_per_sequence},
+                     {"tokens_in_1_gib", cost.tokens_in_1_gib},
+                     {"groups", groups}});
+  }
   const std::string& quantization = info.quantization_config;
   const Json document = {
       {"directory", info.directory},
@@ -182,6 +191,18 @@ void write_scales(std::ostream& out, const CheckpointInfo& info) {
   for (const std::string& warning : info.warnings) row(out, "warning") << warning << "\n";
 }
 
+void write_cache_cost(std::ostream& out, const KvCacheCost& cost, const CheckpointInfo& info) {
+  row(out, "KV cache " + cost.kv_cache_dtype)
+      << cost.dtype << ", " << cost.bytes_per_token << " bytes a token, " << cost.bytes_per_sequence
+      << " bytes for " << info.max_position_embeddings << " tokens, " << cost.tokens_in_1_gib
+      << " tokens in 1 GiB\n";
+  if (cost.groups.size() == 1 && cost.groups.front().window == 0) return;
+  for (const KvCacheGroup& group : cost.groups)
+    row(out, group.window > 0 ? "  window " + std::to_string(group.window) : "  all tokens")
+        << (group.layers.size() == 1 ? "layer " : "layers ") << layer_list(group.layers) << ": " << group.dtype
+        << ", " << group.bytes_per_token << " bytes a token\n";
+}
+
 int inspect(const InspectFlags& flags) {
   const CheckpointInfo info = inspect_checkpoint(flags.model, flags.cache);
   if (flags.json) {
@@ -190,10 +211,7 @@ int inspect(const InspectFlags& flags) {
     write_model(std::cout, info);
     write_tokenizer(std::cout, info);
     write_scales(std::cout, info);
-    for (const KvCacheCost& cost : info.cache_costs)
-      row(std::cout, "KV cache " + cost.kv_cache_dtype)
-          << cost.dtype << ", " << cost.bytes_per_token << " bytes a token, " << cost.bytes_per_sequence
-          << " bytes for " << info.max_position_embeddings << " tokens\n";
+    for (const KvCacheCost& cost : info.cache_costs) write_cache_cost(std::cout, cost, info);
   }
   finish_output();
   return kSuccess;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <set>
 #include <utility>
@@ -52,9 +51,10 @@ std::vector<int> parse_skip_layers(const std::vector<std::string>& items, const 
   std::set<int> layers;
   const auto add = [&](const std::string& item) {
     if (item == "sliding_window") {
+      for (std::size_t layer = 0; layer < config.layers.size(); ++layer)
+        if (config.layers[layer].sliding_window > 0) layers.insert(static_cast<int>(layer));
       if (config.sliding_window == 0)
         notices.push_back("kv_cache_dtype_skip_layers sliding_window: no layer of this model has a window");
-      for (int layer = 0; config.sliding_window > 0 && layer < config.num_layers; ++layer) layers.insert(layer);
       return;
     }
     int layer = -1;
@@ -221,6 +221,14 @@ kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& c
   return layout;
 }
 
+kv::KvLayout engine_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size,
+                           int max_model_len) {
+  kv::KvLayout layout = cache_layout(config, choice, block_size);
+  for (const model::LayerConfig& layer : config.layers)
+    layout.windows.push_back(layer.sliding_window < max_model_len ? layer.sliding_window : 0);
+  return layout;
+}
+
 std::string describe_scarce_memory(std::int64_t cache_bytes) {
   const std::int64_t available = available_memory_bytes();
   if (available == 0 || cache_bytes <= available) return {};
@@ -230,33 +238,32 @@ std::string describe_scarce_memory(std::int64_t cache_bytes) {
          "it smaller";
 }
 
-std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, int max_num_seqs,
+std::int64_t choose_num_blocks(const kv::KvLayout& layout, const kv::KvDemand& demand, int max_num_seqs,
                                std::int64_t memory_bytes) {
   if (memory_bytes < 0)
     throw Error(ErrorCode::invalid_argument,
                 "expected 0 (choose) or a positive number of bytes, found " + std::to_string(memory_bytes),
                 "kv_cache_memory_bytes");
-  constexpr std::int64_t kMostBlocks = std::numeric_limits<std::int32_t>::max();
-  const std::int64_t one_sequence = layout.blocks_for(max_model_len);
-  const std::int64_t block_bytes = layout.bytes_per_block();
+  const kv::KvCapacity capacity(layout, demand);
+  const std::int64_t one_sequence = capacity.blocks_of_a_sequence();
   if (memory_bytes == 0) {
-    const std::int64_t affordable = available_memory_bytes() / 4 / block_bytes;
+    const std::int64_t affordable = capacity.blocks_that_fit(available_memory_bytes() / 4);
     const std::int64_t wanted = std::min(one_sequence * max_num_seqs, affordable);
-    return static_cast<std::int32_t>(std::min(std::max(wanted, one_sequence), kMostBlocks));
+    return std::min(std::max(wanted, one_sequence), kv::KvCapacity::kMostBlocks);
   }
   check_machine_holds(memory_bytes);
-  const std::int64_t blocks = memory_bytes / block_bytes;
+  const std::int64_t blocks = capacity.blocks_that_fit(memory_bytes);
   if (blocks < one_sequence) {
     const std::string fits = std::to_string(blocks * layout.block_size);
     throw Error(ErrorCode::out_of_memory,
-                "one sequence of max_model_len " + std::to_string(max_model_len) + " tokens needs " +
-                    std::to_string(one_sequence * block_bytes) + " bytes, but the cache is given " +
+                "one sequence of max_model_len " + std::to_string(demand.max_model_len) + " tokens needs " +
+                    std::to_string(capacity.bytes(one_sequence)) + " bytes, but the cache is given " +
                     std::to_string(memory_bytes) +
-                    (blocks == 0 ? ", less than one block of " + std::to_string(block_bytes)
+                    (blocks == 0 ? ", less than one block of " + std::to_string(layout.bytes_per_block())
                                  : "; a max_model_len of " + fits + " would fit"),
                 "kv_cache_memory_bytes");
   }
-  return static_cast<std::int32_t>(std::min(blocks, kMostBlocks));
+  return blocks;
 }
 
 }  // namespace llm

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kv/kv_capacity.h"
 #include "kv/kv_layout.h"
 #include "kv/kv_scales.h"
 #include "model/config.h"
@@ -35,6 +36,11 @@ CacheChoice choose_cache(const KvCacheDtypeOptions& options, const model::ModelC
 
 kv::KvLayout cache_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size);
 
+// The same for an engine, whose sequences have at most max_model_len tokens: layers whose window is shorter
+// give the blocks behind it back.
+kv::KvLayout engine_layout(const model::ModelConfig& config, const CacheChoice& choice, int block_size,
+                           int max_model_len);
+
 // Memory that the system can give now, bytes; 0 where it does not say.
 std::int64_t available_memory_bytes();
 
@@ -42,11 +48,11 @@ std::int64_t available_memory_bytes();
 // and whoever fills it may be killed. Empty where there is room.
 std::string describe_scarce_memory(std::int64_t cache_bytes);
 
-// Blocks of the pool. With `memory_bytes` 0: max_num_seqs sequences of max_model_len, but no more than a
-// quarter of the memory that is available, and never less than one sequence.
+// Blocks of the cache, as KvCapacity counts them. With `memory_bytes` 0: max_num_seqs sequences of
+// max_model_len, but no more than a quarter of the memory that is available, and never less than one sequence.
 // Throws Error{out_of_memory} where `memory_bytes` are more than the machine has, or do not hold one sequence,
 // saying what max_model_len would fit; invalid_argument where they are negative.
-std::int32_t choose_num_blocks(const kv::KvLayout& layout, int max_model_len, int max_num_seqs,
+std::int64_t choose_num_blocks(const kv::KvLayout& layout, const kv::KvDemand& demand, int max_num_seqs,
                                std::int64_t memory_bytes);
 
 }  // namespace octet::llm

@@ -7,11 +7,11 @@ namespace octet::llm {
 
 namespace {
 
-CacheTensor tensor(const kernels::KvView& view, const kv::KvCache& cache, bool keys) {
+CacheTensor tensor(const kernels::KvView& view, const kv::BlockPool& pool, bool keys) {
   const KvDtype dtype = keys ? view.k_dtype : view.v_dtype;
   return {.dtype = std::string(dtype_name(dtype)),
           .bytes = keys ? view.k : view.v,
-          .num_blocks = cache.pool().num_blocks(),
+          .num_blocks = pool.num_blocks(),
           .num_kv_heads = view.num_kv_heads,
           .head_bytes = kernels::head_block_bytes(dtype, view.block_size, view.head_dim),
           .token_scales_offset = kernels::head_numbers_bytes(dtype, view.block_size, view.head_dim),
@@ -28,8 +28,9 @@ LayerCacheMemory cache_memory(const kv::KvCache& cache, int layer) {
                 "layer");
   const kernels::KvView& view = cache.view(layer);
   const std::vector<float>& q_scales = cache.scales().layers[static_cast<std::size_t>(layer)].q;
-  return {.k = tensor(view, cache, true),
-          .v = tensor(view, cache, false),
+  const kv::BlockPool& pool = cache.pool(cache.group_of(layer));
+  return {.k = tensor(view, pool, true),
+          .v = tensor(view, pool, false),
           .block_size = view.block_size,
           .head_dim = view.head_dim,
           .key_tile = view.k_tile,

@@ -1,7 +1,7 @@
 #include <octet/cache_plan.h>
+#include <octet/llm.h>
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <utility>
 
@@ -95,7 +95,7 @@ class Planner {
     cache.scale_source = figures.scale_source;
     cache.scale_strategy = figures.scale_strategy;
     cache.bytes_per_token = figures.bytes_per_token;
-    cache.tokens = tokens_that_fit(figures.bytes_per_token);
+    cache.tokens = tokens_that_fit(layout_of(figures.name));
     cache.fits = cache.tokens >= plan_.target_tokens;
     cache.mean_kl = figures.likelihood->kl.mean;
     cache.p99_kl = figures.likelihood->kl.p99;
@@ -146,8 +146,8 @@ class Planner {
     return configs;
   }
 
-  // Bytes a token of a configuration's cache, known before anything is measured.
-  std::int64_t bytes_of(const std::string& text) const {
+  // A configuration's cache as an engine lays it out, known before anything is measured.
+  kv::KvLayout layout_of(const std::string& text) const {
     const llm::EvaluationConfig config = llm::parse_evaluation_config(text, options_.model, "configs");
     const files::Checkpoint checkpoint = files::Checkpoint::open(config.directory);
     const model::ModelConfig model_config = model::read_model_config(checkpoint.config());
@@ -155,28 +155,31 @@ class Planner {
         llm::read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
     const llm::CacheChoice choice = llm::choose_cache(
         config.cache, model_config, model::examine_kv_scales(checkpoint, model_config), calculation.wanted());
-    return llm::cache_layout(model_config, choice, options_.block_size).bytes_per_token();
+    return llm::engine_layout(model_config, choice, options_.block_size, longest_);
   }
 
-  std::int64_t tokens_that_fit(std::int64_t bytes_per_token) const {
-    return plan_.kv_budget / (bytes_per_token * options_.block_size) * options_.block_size;
+  // Of sequences of max_position_embeddings.
+  std::int64_t tokens_that_fit(const kv::KvLayout& layout) const {
+    const kv::KvCapacity capacity(layout, {longest_, LLMOptions().max_num_batched_tokens});
+    return capacity.blocks_that_fit(plan_.kv_budget) * layout.block_size;
   }
 
   void measure_candidates() {
     const std::vector<std::string> configs = candidates();
     std::string least;
-    std::int64_t least_bytes = std::numeric_limits<std::int64_t>::max();
+    kv::KvLayout least_layout;
     for (const std::string& config : configs)
-      if (const std::int64_t bytes = bytes_of(config); bytes < least_bytes) {
+      if (kv::KvLayout layout = layout_of(config);
+          least.empty() || layout.bytes_per_token() < least_layout.bytes_per_token()) {
         least = config;
-        least_bytes = bytes;
+        least_layout = std::move(layout);
       }
-    if (tokens_that_fit(least_bytes) < plan_.target_tokens)
+    if (tokens_that_fit(least_layout) < plan_.target_tokens)
       throw Error(ErrorCode::out_of_memory,
                   std::to_string(plan_.target_tokens) + " tokens do not fit " +
                       std::to_string(plan_.kv_budget) + " bytes: the smallest cache, " + least + ", takes " +
-                      std::to_string(least_bytes) + " bytes a token, so " +
-                      std::to_string(tokens_that_fit(least_bytes)) + " tokens fit",
+                      std::to_string(least_layout.bytes_per_token()) + " bytes a token, so " +
+                      std::to_string(tokens_that_fit(least_layout)) + " tokens fit",
                   "kv_budget");
     plan_.candidates = measure(configs, options_.max_tokens, "candidates");
   }
@@ -193,11 +196,10 @@ class Planner {
       if (candidate.fits && (best == nullptr || candidate.mean_kl < best->mean_kl)) best = &candidate;
     OCTET_CHECK(best != nullptr);
     plan_.chosen = *best;
-    const int room = layers_with_room(*best);
-    if (room == 0) return;
-    const std::vector<int> order = rank_layers(best->config);
-    std::vector<int> skipped(order.begin(), order.begin() + room);
-    std::sort(skipped.begin(), skipped.end());
+    std::vector<int> layers(static_cast<std::size_t>(num_layers_));
+    std::iota(layers.begin(), layers.end(), 0);
+    if (layers_with_room(best->config, layers).empty()) return;
+    const std::vector<int> skipped = layers_with_room(best->config, rank_layers(best->config));
     const MeasuredCache tried =
         measure({with_skipped(best->config, skipped)}, options_.max_tokens, "plan").front();
     OCTET_CHECK(tried.fits);
@@ -206,14 +208,22 @@ class Planner {
     plan_.skip_layers = std::move(skipped);
   }
 
-  // Layers of `cache` that can be in 16 bits and still fit: all layers have the same shapes.
-  int layers_with_room(const MeasuredCache& cache) const {
-    const std::int64_t blocks = (plan_.target_tokens + options_.block_size - 1) / options_.block_size;
-    const std::int64_t allowed = plan_.kv_budget / (blocks * options_.block_size);  // bytes a token
-    const std::int64_t more = (plan_.baseline.bytes_per_token - cache.bytes_per_token) / num_layers_;
-    if (more <= 0) return 0;
-    return static_cast<int>(
-        std::clamp<std::int64_t>((allowed - cache.bytes_per_token) / more, 0, num_layers_ - 1));
+  // Those of `order`, first come first served, that can be in 16 bits with the target still fitting; rising.
+  // All of them cannot.
+  std::vector<int> layers_with_room(const std::string& config, const std::vector<int>& order) const {
+    kv::KvLayout layout = layout_of(config);
+    const kv::KvLayout wide = layout_of(plan_.baseline.config);
+    std::vector<int> skipped;
+    for (const int layer : order) {
+      const auto index = static_cast<std::size_t>(layer);
+      const kv::LayerDtypes before = std::exchange(layout.layers[index], wide.layers[index]);
+      if (tokens_that_fit(layout) >= plan_.target_tokens && layout.layers[index] != before)
+        skipped.push_back(layer);
+      else
+        layout.layers[index] = before;
+    }
+    std::sort(skipped.begin(), skipped.end());
+    return skipped;
   }
 
   // The layers by how much is lost where that one alone is stored as in `config`, most first.

@@ -2,6 +2,19 @@
 
 namespace octet::llm {
 
+KvCacheGroup describe_group(const kv::KvLayout& layout, const kv::KvGroup& group) {
+  kv::KvLayout part = layout;
+  part.layers.clear();
+  part.windows.clear();
+  for (const int layer : group.layers) part.layers.push_back(layout.layers[static_cast<std::size_t>(layer)]);
+  KvCacheGroup described;
+  described.window = group.window;
+  described.layers = group.layers;
+  described.dtype = part.describe_dtypes();
+  described.bytes_per_token = part.bytes_per_token();
+  return described;
+}
+
 KvCacheStats cache_stats(const EngineSetup& setup) {
   const kv::KvCache& cache = *setup.cache;
   KvCacheStats stats;
@@ -11,10 +24,17 @@ KvCacheStats cache_stats(const EngineSetup& setup) {
   stats.skip_layers = setup.skip_layers;
   stats.bytes_per_token = cache.layout().bytes_per_token();
   stats.block_size = cache.layout().block_size;
-  stats.num_blocks = cache.pool().num_blocks();
+  for (std::size_t i = 0; i < cache.groups().size(); ++i) {
+    const kv::BlockPool& pool = cache.pool(static_cast<int>(i));
+    stats.num_blocks += pool.num_blocks();
+    stats.used_blocks += pool.num_blocks() - pool.num_free();
+    stats.groups.push_back(describe_group(cache.layout(), cache.groups()[i]));
+    stats.groups.back().num_blocks = pool.num_blocks();
+    stats.groups.back().used_blocks = pool.num_blocks() - pool.num_free();
+  }
   stats.total_bytes = cache.total_bytes();
-  stats.capacity_tokens = stats.num_blocks * stats.block_size;
-  stats.used_blocks = cache.pool().num_blocks() - cache.pool().num_free();
+  stats.capacity_tokens = setup.capacity_tokens;
+  stats.max_concurrency = static_cast<double>(setup.capacity_tokens) / setup.max_model_len;
   stats.scale_source = setup.scale_source;
   stats.scale_strategy = setup.scale_strategy;
   stats.attention_math = setup.attention_math;

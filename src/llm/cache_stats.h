@@ -7,6 +7,9 @@
 
 namespace octet::llm {
 
+// What a group is; its blocks are left 0.
+KvCacheGroup describe_group(const kv::KvLayout& layout, const kv::KvGroup& group);
+
 KvCacheStats cache_stats(const EngineSetup& setup);
 
 }  // namespace octet::llm

@@ -351,17 +351,27 @@ void EngineLoop::leave_engine(Job& job) noexcept {
   for (int i = 0; job.first_id && i < job.params.n; ++i) setup_.engine->cancel(*job.first_id + i);
 }
 
+// The usage is that of the group that is fullest: where one is empty, requests wait.
+void EngineLoop::publish_blocks() {
+  stats_.kv_cache_blocks = stats_.kv_cache_used_blocks = stats_.kv_cache_cached_blocks = 0;
+  stats_.kv_cache_usage = 0;
+  for (std::size_t group = 0; group < setup_.cache->groups().size(); ++group) {
+    const kv::BlockPool& pool = setup_.cache->pool(static_cast<int>(group));
+    const std::int32_t used = pool.num_blocks() - pool.num_free();
+    stats_.kv_cache_blocks += pool.num_blocks();
+    stats_.kv_cache_used_blocks += used;
+    stats_.kv_cache_cached_blocks += pool.num_cached();
+    stats_.kv_cache_usage =
+        std::max(stats_.kv_cache_usage, static_cast<double>(used) / static_cast<double>(pool.num_blocks()));
+  }
+}
+
 void EngineLoop::publish() {
   const std::scoped_lock lock(published_mutex_);
   const engine::EngineStats engine = setup_.engine->stats();
-  const kv::BlockPool& pool = setup_.cache->pool();
   stats_.num_requests_running = engine.num_running;
   stats_.num_requests_waiting = engine.num_waiting + static_cast<int>(waiting_.size());
-  stats_.kv_cache_blocks = pool.num_blocks();
-  stats_.kv_cache_used_blocks = pool.num_blocks() - pool.num_free();
-  stats_.kv_cache_cached_blocks = pool.num_cached();
-  stats_.kv_cache_usage =
-      static_cast<double>(stats_.kv_cache_used_blocks) / static_cast<double>(stats_.kv_cache_blocks);
+  publish_blocks();
   stats_.prefix_cache_queries = engine.prefix_cache_queries;
   stats_.prefix_cache_hits = engine.prefix_cache_hits;
   stats_.num_preemptions = engine.num_preemptions;

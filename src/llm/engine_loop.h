@@ -121,6 +121,7 @@ class EngineLoop {
   void give_up(Job& job) noexcept;
   void leave_engine(Job& job) noexcept;
   // Makes the state of this moment, and what the letters say, the statistics.
+  void publish_blocks();
   void publish();
   void send_letters();
 

@@ -64,6 +64,14 @@ bool copying_pays(std::int64_t weight_bytes) {
   return granted && weight_bytes <= available_memory_bytes() / 2;
 }
 
+std::unique_ptr<kv::KvCache> make_cache(const kv::KvLayout& layout, const kv::KvDemand& demand,
+                                        std::int64_t num_blocks, kv::KvScales scales) {
+  std::vector<std::int32_t> group_blocks;
+  for (const std::int64_t blocks : kv::KvCapacity(layout, demand).group_blocks(num_blocks))
+    group_blocks.push_back(static_cast<std::int32_t>(blocks));
+  return std::make_unique<kv::KvCache>(layout, group_blocks, std::move(scales));
+}
+
 // The observer that sets the scales from the first prompt, and counts what they cannot represent.
 void watch_scales(const ScaleCalculation& calculation, model::Model& model, EngineSetup& setup) {
   setup.awaits_first_prompt = calculation.source == ScaleCalculation::Source::prompt;
@@ -122,12 +130,15 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   CacheChoice choice = choose_cache({options.kv_cache_dtype, options.kv_cache_dtype_k, options.kv_cache_dtype_v,
                                      options.kv_cache_dtype_skip_layers},
                                     config, model::examine_kv_scales(checkpoint, config), calculation.wanted());
-  const kv::KvLayout layout = cache_layout(config, choice, options.block_size);
+  const kv::KvLayout layout = options.disable_hybrid_kv_cache_manager
+                                  ? cache_layout(config, choice, options.block_size)
+                                  : engine_layout(config, choice, options.block_size, setup.max_model_len);
+  const kv::KvDemand demand{setup.max_model_len, options.max_num_batched_tokens};
   const kernels::AttentionMath math = choose_attention_math(options.attention_math, layout, choice);
   setup.cache_dtypes = choice.dtypes;
   setup.skip_layers = std::move(choice.skip_layers);
-  const std::int32_t num_blocks =
-      choose_num_blocks(layout, setup.max_model_len, options.max_num_seqs, options.kv_cache_memory_bytes);
+  const std::int64_t num_blocks =
+      choose_num_blocks(layout, demand, options.max_num_seqs, options.kv_cache_memory_bytes);
   if (calculation.wanted())
     calculate_scales(calculation, *loaded.model, *loaded.threads, tokenizer, setup.max_model_len,
                      options.max_num_batched_tokens, choice);
@@ -137,9 +148,15 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   setup.notices = std::move(choice.notices);
   if (std::string notice = describe_key_offsets(config, loaded.model->weights(), layout); !notice.empty())
     setup.notices.push_back(std::move(notice));
-  if (std::string notice = describe_scarce_memory(num_blocks * layout.bytes_per_block()); !notice.empty())
+  if (std::string notice = describe_scarce_memory(kv::KvCapacity(layout, demand).bytes(num_blocks));
+      !notice.empty())
     setup.notices.push_back(std::move(notice));
-  setup.cache = std::make_unique<kv::KvCache>(layout, num_blocks, std::move(choice.scales));
+  if (options.enable_prefix_caching && layout.has_windows())
+    setup.notices.push_back(
+        "prefix caching is off: layers with a sliding window give back the blocks behind it; "
+        "disable_hybrid_kv_cache_manager keeps both");
+  setup.cache = make_cache(layout, demand, num_blocks, std::move(choice.scales));
+  setup.capacity_tokens = num_blocks * layout.block_size;
   setup.math = math;
   loaded.model->set_attention_math(math);
   if (calculation.from_tokens()) watch_scales(calculation, *loaded.model, setup);

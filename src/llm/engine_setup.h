@@ -59,6 +59,7 @@ struct EngineSetup {
   int max_model_len = 0;
   int max_num_batched_tokens = 0;
   std::unique_ptr<kv::KvCache> cache = {};
+  std::int64_t capacity_tokens = 0;                         // of the cache: kv/kv_capacity.h
   std::unique_ptr<calibrate::WarmUpObserver> warm_up = {};  // where scales are calculated from tokens
   bool awaits_first_prompt = false;                         // they are not calculated yet
   std::unique_ptr<engine::Engine> engine = {};

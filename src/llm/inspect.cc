@@ -1,4 +1,5 @@
 #include <octet/inspect.h>
+#include <octet/llm.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include "files/checkpoint.h"
 #include "files/hub_cache.h"
 #include "llm/cache_choice.h"
+#include "llm/cache_stats.h"
 #include "llm/generation_config.h"
 #include "llm/key_offsets.h"
 #include "model/architecture.h"
@@ -159,13 +161,21 @@ void describe_scales(const model::KvScaleReport& report, const model::ModelConfi
 
 void describe_cache_costs(const model::ModelConfig& config, model::KvScaleReport report,
                           KvCacheDtypeOptions cache, CheckpointInfo& info) {
+  static const LLMOptions kDefaults;
   report.error.reset();  // what a cache takes does not depend on its scales
   for (const std::string& name : kv_cache_dtype_names()) {
     if (name == "fp8") continue;  // another name of fp8_e4m3
     cache.kv_cache_dtype = name;
-    const kv::KvLayout layout = llm::cache_layout(config, llm::choose_cache(cache, config, report), 16);
-    info.cache_costs.push_back({name, layout.describe_dtypes(), layout.bytes_per_token(),
-                                layout.bytes_per_token() * config.max_position_embeddings});
+    const kv::KvLayout layout = llm::engine_layout(config, llm::choose_cache(cache, config, report),
+                                                   kDefaults.block_size, config.max_position_embeddings);
+    const kv::KvCapacity capacity(layout, {config.max_position_embeddings, kDefaults.max_num_batched_tokens});
+    KvCacheCost& cost = info.cache_costs.emplace_back();
+    cost.kv_cache_dtype = name;
+    cost.dtype = layout.describe_dtypes();
+    cost.bytes_per_token = layout.bytes_per_token();
+    cost.bytes_per_sequence = capacity.bytes(capacity.blocks_of_a_sequence());
+    cost.tokens_in_1_gib = capacity.blocks_that_fit(std::int64_t{1} << 30) * layout.block_size;
+    for (const kv::KvGroup& group : layout.groups()) cost.groups.push_back(llm::describe_group(layout, group));
   }
 }
 

@@ -28,7 +28,8 @@ std::vector<float> prompt_logits(EngineSetup& setup, std::span<const std::int32_
     throw Error(ErrorCode::invalid_argument,
                 "the first prompt decides the scales: generate before asking for logits",
                 "calculate_kv_scales");
-  const kv::KvLayout& layout = setup.cache->layout();
+  kv::KvLayout layout = setup.cache->layout();
+  layout.windows.clear();  // nothing is given back: CachedSequences have one block table
   const auto tokens = static_cast<std::int64_t>(token_ids.size());
   kv::KvCache cache(layout, static_cast<std::int32_t>(layout.blocks_for(tokens)), setup.cache->scales());
   evaluate::CachedSequences sequence({.name = "logits",

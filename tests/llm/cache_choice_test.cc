@@ -177,11 +177,14 @@ TEST(CacheChoice, SkippedLayersMayBeListsAndAWindow) {
     model::ModelConfig windowed = config();
     windowed.num_layers = 5;
     windowed.sliding_window = window;
+    windowed.layers.resize(5);
+    for (const std::size_t layer : {0u, 1u, 3u}) windowed.layers[layer].sliding_window = window;
     return choose_cache({.kv_cache_dtype = "fp8", .kv_cache_dtype_skip_layers = std::move(items)}, windowed,
                         {});
   };
   EXPECT_EQ(skipped({"4,0", "2", "2"}, 0).skip_layers, (std::vector<int>{0, 2, 4}));
-  EXPECT_EQ(skipped({"sliding_window"}, 64).skip_layers, (std::vector<int>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(skipped({"sliding_window"}, 64).skip_layers, (std::vector<int>{0, 1, 3}));
+  EXPECT_EQ(skipped({"2,sliding_window"}, 64).skip_layers, (std::vector<int>{0, 1, 2, 3}));
   const CacheChoice none = skipped({"sliding_window", "3"}, 0);
   EXPECT_EQ(none.skip_layers, std::vector<int>{3});
   EXPECT_NE(none.notices.at(0).find("no layer of this model has a window"), std::string::npos);
@@ -204,42 +207,71 @@ TEST(CacheChoice, RefusesAnUnknownDtypeOfOnePart) {
 
 TEST(CacheSize, IsWhatTheBytesHold) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::fp8_e4m3);
-  EXPECT_EQ(choose_num_blocks(layout, 128, 4, layout.bytes_per_block() * 11 + 5), 11);
+  EXPECT_EQ(choose_num_blocks(layout, {128, 512}, 4, layout.bytes_per_block() * 11 + 5), 11);
 }
 
 TEST(CacheSize, DefaultsToMaxNumSeqsSequencesWhereMemoryAllows) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::fp8_e4m3);
-  EXPECT_EQ(choose_num_blocks(layout, 100, 4, 0), 7 * 4);
+  EXPECT_EQ(choose_num_blocks(layout, {100, 512}, 4, 0), 7 * 4);
 }
 
 TEST(CacheSize, IsNeverLessThanOneSequenceByDefault) {
   model::ModelConfig huge = config();
   huge.max_position_embeddings = 1 << 30;
   const kv::KvLayout layout = uniform_layout(huge, KvDtype::bfloat16);
-  EXPECT_EQ(choose_num_blocks(layout, 1 << 30, 1000, 0), layout.blocks_for(1 << 30));
+  EXPECT_EQ(choose_num_blocks(layout, {1 << 30, 512}, 1000, 0), layout.blocks_for(1 << 30));
 }
 
 TEST(CacheSize, TooSmallForOneSequenceSaysWhatWouldFit) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
   const std::int64_t given = layout.bytes_per_block() * 3 + 1;
-  const Error error = tests::error_of([&] { choose_num_blocks(layout, 128, 4, given); });
+  const Error error = tests::error_of([&] { choose_num_blocks(layout, {128, 512}, 4, given); });
   EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
   for (const std::int64_t number : {std::int64_t{128}, 8 * layout.bytes_per_block(), given, std::int64_t{48}})
     EXPECT_NE(error.message().find(std::to_string(number)), std::string::npos) << error.message();
-  EXPECT_EQ(tests::error_of([&] { choose_num_blocks(layout, 128, 4, 1); }).code(), ErrorCode::out_of_memory);
+  EXPECT_EQ(tests::error_of([&] {
+              choose_num_blocks(layout, {128, 512}, 4, 1);
+            }).code(),
+            ErrorCode::out_of_memory);
+}
+
+// A layer whose window no sequence can outgrow is like any other.
+TEST(CacheSize, OnlyLayersWithAShortWindowGiveBlocksBack) {
+  model::ModelConfig windowed = config();
+  windowed.layers.resize(2);
+  windowed.layers[1].sliding_window = windowed.sliding_window = 40;
+  const CacheChoice choice =
+      choose_cache({.kv_cache_dtype = "fp8", .kv_cache_dtype_skip_layers = {"sliding_window"}}, windowed, {});
+  EXPECT_FALSE(engine_layout(windowed, choice, 16, 40).has_windows());
+  const kv::KvLayout layout = engine_layout(windowed, choice, 16, 128);
+  EXPECT_EQ(layout.groups(), (std::vector<kv::KvGroup>{{0, {0}}, {40, {1}}}));
+  EXPECT_EQ(layout.layers[1].k, KvDtype::float16);
+
+  // Eight blocks for 128 tokens; the window keeps 3 + 2 of a sequence, and a step of 16 adds one.
+  const std::int64_t full = 16 * 2 * 3 * 64, windowed_block = 2 * full;
+  EXPECT_EQ(choose_num_blocks(layout, {128, 16}, 4, 0), 8 * 4);
+  EXPECT_EQ(choose_num_blocks(layout, {128, 16}, 4, 16 * full + 11 * windowed_block), 16);
+  EXPECT_EQ(choose_num_blocks(layout, {128, 16}, 4, 16 * full + 11 * windowed_block - 1), 15);
+  const Error error = tests::error_of([&] {
+    choose_num_blocks(layout, {128, 16}, 4, 8 * full + 6 * windowed_block - 1);
+  });
+  for (const std::int64_t number : {8 * full + 6 * windowed_block, std::int64_t{112}})
+    EXPECT_NE(error.message().find(std::to_string(number)), std::string::npos) << error.message();
 }
 
 TEST(CacheSize, RefusesMoreThanTheMachineHas) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
   const std::int64_t given = std::int64_t{1} << 60;
-  const Error error = tests::error_of([&] { choose_num_blocks(layout, 128, 4, given); });
+  const Error error = tests::error_of([&] { choose_num_blocks(layout, {128, 512}, 4, given); });
   EXPECT_EQ(error.code(), ErrorCode::out_of_memory);
   EXPECT_NE(error.message().find(std::to_string(given)), std::string::npos) << error.message();
 }
 
 TEST(CacheSize, RefusesNegativeBytes) {
   const kv::KvLayout layout = uniform_layout(config(), KvDtype::bfloat16);
-  EXPECT_EQ(tests::error_of([&] { choose_num_blocks(layout, 128, 4, -1); }).code(),
+  EXPECT_EQ(tests::error_of([&] {
+              choose_num_blocks(layout, {128, 512}, 4, -1);
+            }).code(),
             ErrorCode::invalid_argument);
 }
 

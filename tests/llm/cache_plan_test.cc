@@ -42,6 +42,26 @@ TEST(CachePlan, TakesTheWideCacheWhereItFits) {
   EXPECT_TRUE(plan.layer_kl.empty());
 }
 
+// Three layers of four have a window of 16 tokens: of a sequence of 256 tokens they keep 3 blocks of 16, and
+// the step's.
+TEST(CachePlan, CountsWhatWindowsKeep) {
+  TinyPlan tiny;
+  tests::TinyOptions options;
+  options.num_layers = 4;
+  options.max_position_embeddings = 2048;
+  options.extra_config = R"("sliding_window": 16, "layer_types": ["sliding_attention", "sliding_attention", )"
+                         R"("full_attention", "sliding_attention"])";
+  tiny.options.model = tests::write_tiny_llm(tiny.folder.path(), options);
+  tiny.options.target_tokens = 2048;
+  tiny.options.kv_budget = 2048 * 64 + 35 * 16 * 3 * 64;
+  const CachePlan plan = plan_cache(tiny.options);
+  EXPECT_EQ(plan.chosen.config, "fp8_e4m3");
+  EXPECT_EQ(plan.chosen.tokens, 2048);
+  EXPECT_TRUE(plan.chosen.fits);
+  EXPECT_TRUE(plan.skip_layers.empty());
+  EXPECT_FALSE(plan.baseline.fits);
+}
+
 TEST(CachePlan, WithoutRoomForALayerItIsTheBestCandidate) {
   const CachePlan plan = TinyPlan().with_budget(256 + 191);
   EXPECT_EQ(plan.chosen.config, "fp8_e4m3");

@@ -58,6 +58,29 @@ TEST(Inspect, CostsFollowTheLayersAndPartsAskedFor) {
   EXPECT_EQ(info.cache_costs[1].bytes_per_token, 2 * 16 * (4 + 4 + 2 + 1));
 }
 
+TEST(Inspect, LayersWithAWindowAreAGroupWithABoundedCost) {
+  tests::ScratchFolder folder;
+  tests::TinyOptions tiny;
+  tiny.extra_config = R"("sliding_window": 32, "layer_types": ["sliding_attention", "full_attention"])";
+  tiny.max_position_embeddings = 2048;
+  const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path(), tiny),
+                                                 {.kv_cache_dtype_skip_layers = {"sliding_window"}});
+  const KvCacheCost& cost = info.cache_costs[1];
+  EXPECT_EQ(cost.dtype, "float32 (1 layer), fp8_e4m3 (1 layer)");
+  ASSERT_EQ(cost.groups.size(), 2u);
+  EXPECT_EQ(cost.groups[0].layers, std::vector<int>{1});
+  EXPECT_EQ(cost.groups[0].dtype, "fp8_e4m3");
+  EXPECT_EQ(cost.groups[0].bytes_per_token, 2 * 2 * 16);
+  EXPECT_EQ(cost.groups[1].window, 32);
+  EXPECT_EQ(cost.groups[1].layers, std::vector<int>{0});
+  EXPECT_EQ(cost.groups[1].dtype, "float32");
+  EXPECT_EQ(cost.groups[1].bytes_per_token, 4 * 2 * 2 * 16);
+  // The window's blocks, one to begin in, one to go on in, and those of a step of 512 tokens.
+  EXPECT_EQ(cost.bytes_per_sequence, 2048 * 64 + (2 + 2 + 32) * 16 * 256);
+  const std::int64_t sequences = cost.tokens_in_1_gib / 2048;
+  EXPECT_NEAR(static_cast<double>(sequences), (1 << 30) / (2048.0 * 64 + 4 * 16 * 256), 2.0);
+}
+
 TEST(Inspect, SaysWhichLayersLackScales) {
   tests::ScratchFolder folder;
   const CheckpointInfo info = inspect_checkpoint(tests::write_tiny_llm(folder.path()));

@@ -357,5 +357,50 @@ TEST(Llm, NoPromptsGiveNoOutputs) {
   EXPECT_TRUE(tiny.llm.generate(std::vector<Prompt>{}).empty());
 }
 
+tests::TinyOptions windowed_tiny() {
+  tests::TinyOptions tiny;
+  tiny.extra_config = R"("sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"])";
+  return tiny;
+}
+
+// The flag that vLLM has for it keeps the blocks, and with them prefix caching; no token changes.
+TEST(Llm, WindowsBoundTheCacheAndChangeNoToken) {
+  const std::vector<Prompt> prompts = {std::string(150, 'a') + "river", std::string(150, 'a') + "winter",
+                                       "rain"};
+  const SamplingParams params{.temperature = 0, .max_tokens = 60};
+  std::vector<std::vector<std::int32_t>> tokens[2];
+  for (const bool keeps : {false, true}) {
+    tests::TinyLlm tiny(
+        {.kv_cache_dtype = "fp8", .max_num_batched_tokens = 48, .disable_hybrid_kv_cache_manager = keeps},
+        windowed_tiny());
+    for (const RequestOutput& output : tiny.llm.generate(prompts, params))
+      tokens[keeps].push_back(output.outputs[0].token_ids);
+    const KvCacheStats stats = tiny.llm.kv_cache_stats();
+    const auto& notices = tiny.llm.notices();
+    const bool says = std::any_of(notices.begin(), notices.end(), [](const std::string& notice) {
+      return notice.find("prefix caching is off") != notice.npos;
+    });
+    EXPECT_EQ(says, !keeps);
+    EXPECT_EQ(stats.groups.size(), keeps ? 1u : 2u);
+    EXPECT_EQ(stats.capacity_tokens, 32 * 256);
+    EXPECT_EQ(stats.max_concurrency, 32);
+    EXPECT_EQ(stats.total_bytes, keeps ? 32 * 256 * 128 : 32 * 256 * 64 + (32 * (2 + 2) + 3) * 16 * 64);
+    EXPECT_EQ(stats.used_blocks, 0);
+  }
+  EXPECT_EQ(tokens[0], tokens[1]);
+}
+
+TEST(Llm, SlidingWindowLayersMayStayInSixteenBits) {
+  tests::TinyLlm tiny({.kv_cache_dtype = "fp8", .kv_cache_dtype_skip_layers = {"sliding_window"}},
+                      windowed_tiny());
+  tiny.llm.generate(std::vector<Prompt>{std::string(100, 'x')}, {.temperature = 0, .max_tokens = 40});
+  const KvCacheStats stats = tiny.llm.kv_cache_stats();
+  ASSERT_EQ(stats.groups.size(), 2u);
+  EXPECT_EQ(stats.groups[0].dtype, "fp8_e4m3");
+  EXPECT_EQ(stats.groups[1].dtype, "float32");  // what auto is for this model
+  EXPECT_EQ(stats.groups[1].window, 24);
+  EXPECT_EQ(stats.skip_layers, std::vector<int>{0});
+}
+
 }  // namespace
 }  // namespace octet
