@@ -1,7 +1,12 @@
 // What each family reads from its config.json, as published checkpoints have it, and what it refuses.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "files/expect_error.h"
@@ -243,6 +248,42 @@ TEST(FamilyConfig, SmolLM3HasLayersThatDoNotTurn) {
                [] { smollm3("\"no_rope_layers\":[1]"); });
   expect_error(ErrorCode::invalid_file, {"no_rope_layers[0]", "0 to 1"},
                [] { smollm3("\"no_rope_layers\":[2,1,1,1,1]"); });
+}
+
+// Numbers, names and brackets of a config gone wrong: an Error, or a config that holds together.
+TEST(FamilyConfig, AMangledConfigIsReadOrRefused) {
+  std::mt19937_64 generator(1);
+  int read = 0, refused = 0;
+  for (const char* family : {"llama3", "mistral", "qwen2", "qwen2_yarn", "qwen3", "qwen3_moe", "mixtral",
+                             "gemma2", "gemma3", "phi3", "smollm3"}) {
+    std::ifstream file(std::string(OCTET_SOURCE_DIR "/tests/data/tiny/") + family + "/config.json");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    ASSERT_FALSE(text.empty());
+    for (int i = 0; i < 1500; ++i) {
+      std::string mangled = text;
+      static constexpr std::string_view kBytes = "0123456789.-eE,:[]{}\"";
+      for (std::uint64_t count = generator() % 2 + 1; count > 0; --count)
+        mangled[generator() % mangled.size()] = kBytes[generator() % kBytes.size()];
+      try {
+        const ModelConfig c = read_model_config(files::JsonValue::parse(mangled, "config.json"));
+        ++read;
+        ASSERT_EQ(c.layers.size(), static_cast<std::size_t>(c.num_layers));
+        for (const LayerConfig& layer : c.layers) {
+          ASSERT_LT(layer.rope, static_cast<int>(c.ropes.size())) << mangled;
+          ASSERT_TRUE(!layer.experts || c.experts_per_token <= c.num_experts) << mangled;
+        }
+        for (const RopeConfig& rope : c.ropes) {
+          ASSERT_TRUE(rope.rotary_dim >= 2 && rope.rotary_dim <= c.head_dim) << mangled;
+          for (const float frequency : rope_frequencies(rope, c.max_position_embeddings).inverse_frequencies)
+            ASSERT_TRUE(std::isfinite(frequency)) << mangled;
+        }
+      } catch (const Error&) {
+        ++refused;
+      }
+    }
+  }
+  EXPECT_GT(read, 1000);
+  EXPECT_GT(refused, 1000);
 }
 
 TEST(FamilyConfig, AnArchitectureThatIsNotThereListsThoseThatAre) {
