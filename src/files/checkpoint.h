@@ -1,4 +1,5 @@
-// Checkpoint: a Hugging Face model directory, opened: its config and its tensors, mapped read-only.
+// Checkpoint: a Hugging Face model directory, opened: its config and its tensors, mapped read-only; or a GGUF
+// file in the same terms (files/gguf_checkpoint.h).
 //
 // Tensor bytes are views into the mappings and live as long as the Checkpoint. Opening checks every
 // header completely (see docs/safetensors.md); tensor bytes are read only when somebody looks at them, unless
@@ -53,7 +54,7 @@ std::string_view tensor_dtype_name(TensorDtype dtype);
 int tensor_block_elements(TensorDtype dtype);
 std::size_t tensor_dtype_bytes(TensorDtype dtype);
 // Empty where the dtype has no blocks.
-std::optional<BlockFormat> tensor_block_format(TensorDtype dtype);
+std::optional<WeightFormat> tensor_block_format(TensorDtype dtype);
 
 struct TensorView {
   std::string name;
@@ -73,15 +74,18 @@ struct TensorView {
 class Checkpoint {
  public:
   // Opens `directory`: config.json, then model.safetensors or model.safetensors.index.json with its shards.
-  // Throws Error: not_found (no directory, no config, no weights, a shard missing; naming what a checkpoint
-  // needs), invalid_file (any header that is short, lies, overlaps, overflows or disagrees with the index).
+  // Where it is a GGUF file, or a folder without config.json that holds one, opens that instead. Throws Error:
+  // not_found (no directory, no config, no weights, a shard missing; naming what a checkpoint needs),
+  // invalid_file (any header that is short, lies, overlaps, overflows or disagrees with the index); of a GGUF
+  // file as read_gguf and translate_gguf.
   static Checkpoint open(const std::string& directory);
   ~Checkpoint();
   Checkpoint(Checkpoint&&) noexcept;
   Checkpoint& operator=(Checkpoint&&) noexcept;
 
-  const std::string& directory() const;
-  const JsonValue& config() const;                     // config.json
+  const std::string& directory() const;  // the path as it was opened
+  bool is_gguf() const;
+  const JsonValue& config() const;                     // config.json, or what it would be
   std::optional<JsonValue> generation_config() const;  // generation_config.json, where there is one
 
   // Sorted by name.
@@ -97,9 +101,14 @@ class Checkpoint {
   // Where the system refuses the memory, files stay mapped and the result is false.
   bool copy_to_memory(ThreadPool& pool);
 
+  // Gives back the memory of bytes that were read and will not be again soon; they stay readable. Does nothing
+  // where they were copied.
+  void give_back(std::span<const std::byte> bytes) const;
+
  private:
   struct Impl;
   explicit Checkpoint(std::unique_ptr<Impl> impl);
+  static Checkpoint open_gguf(const std::string& path, const std::string& file);
   std::unique_ptr<Impl> impl_;
 };
 

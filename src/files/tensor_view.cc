@@ -33,14 +33,14 @@ constexpr std::array<DtypeRow, 23> kDtypes{{{"F64", 8},
                                             {"U16", 2},
                                             {"U8", 1},
                                             {"BOOL", 1},
-                                            {"Q4_0", block_bytes(BlockFormat::q4_0)},
-                                            {"Q4_1", block_bytes(BlockFormat::q4_1)},
-                                            {"Q5_0", block_bytes(BlockFormat::q5_0)},
-                                            {"Q5_1", block_bytes(BlockFormat::q5_1)},
-                                            {"Q8_0", block_bytes(BlockFormat::q8_0)},
-                                            {"Q4_K", block_bytes(BlockFormat::q4_k)},
-                                            {"Q5_K", block_bytes(BlockFormat::q5_k)},
-                                            {"Q6_K", block_bytes(BlockFormat::q6_k)}}};
+                                            {"Q4_0", block_bytes(WeightFormat::q4_0)},
+                                            {"Q4_1", block_bytes(WeightFormat::q4_1)},
+                                            {"Q5_0", block_bytes(WeightFormat::q5_0)},
+                                            {"Q5_1", block_bytes(WeightFormat::q5_1)},
+                                            {"Q8_0", block_bytes(WeightFormat::q8_0)},
+                                            {"Q4_K", block_bytes(WeightFormat::q4_k)},
+                                            {"Q5_K", block_bytes(WeightFormat::q5_k)},
+                                            {"Q6_K", block_bytes(WeightFormat::q6_k)}}};
 static_assert(kDtypes.size() == static_cast<std::size_t>(TensorDtype::Q6_K) + 1);
 static_assert(std::endian::native == std::endian::little, "tensor bytes are read as they stand in the file");
 
@@ -56,7 +56,7 @@ std::vector<float> convert_all(std::span<const std::byte> data, Convert convert)
   return values;
 }
 
-std::vector<float> convert_blocks(std::span<const std::byte> data, BlockFormat format) {
+std::vector<float> convert_blocks(std::span<const std::byte> data, WeightFormat format) {
   const auto bytes = static_cast<std::size_t>(block_bytes(format));
   std::vector<float> values;
   values.reserve(data.size() / bytes * static_cast<std::size_t>(block_elements(format)));
@@ -74,12 +74,12 @@ std::string_view tensor_dtype_name(TensorDtype dtype) {
 
 std::size_t tensor_dtype_bytes(TensorDtype dtype) { return kDtypes.at(static_cast<std::size_t>(dtype)).bytes; }
 
-std::optional<BlockFormat> tensor_block_format(TensorDtype dtype) {
+std::optional<WeightFormat> tensor_block_format(TensorDtype dtype) {
   if (dtype < TensorDtype::Q4_0) return std::nullopt;
-  return static_cast<BlockFormat>(static_cast<int>(dtype) - static_cast<int>(TensorDtype::Q4_0));
+  return static_cast<WeightFormat>(static_cast<int>(dtype) - static_cast<int>(TensorDtype::Q4_0));
 }
 static_assert(static_cast<int>(TensorDtype::Q6_K) - static_cast<int>(TensorDtype::Q4_0) ==
-              static_cast<int>(BlockFormat::q6_k));
+              static_cast<int>(WeightFormat::q6_k));
 
 int tensor_block_elements(TensorDtype dtype) {
   const auto format = tensor_block_format(dtype);

@@ -10,6 +10,7 @@
 
 #include "kernels/kv_view.h"
 #include "kernels/quantized_attention.h"
+#include "kernels/quantized_weights.h"
 #include "numeric/dtype.h"
 
 namespace octet::kernels {
@@ -135,6 +136,8 @@ struct KernelTable {
   void (*gemv)(const GemvArgs&) noexcept;
   // Null where the CPU has no instruction for it: there gemv of rounded activations does as well.
   void (*gemv_bf16)(const Bf16GemvArgs&) noexcept;
+  void (*dequantize)(const DequantizeArgs&) noexcept;
+  void (*gemv_quantized)(const QuantizedGemvArgs&) noexcept;
   void (*store_kv)(const StoreKvArgs&) noexcept;
   void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
   void (*merge_attention)(const MergeAttentionArgs&) noexcept;

@@ -187,6 +187,8 @@ const KernelTable& reference_table() noexcept {
       .to_bfloat16 = reference::to_bfloat16,
       .gemv = reference::gemv,
       .gemv_bf16 = nullptr,
+      .dequantize = reference::dequantize,
+      .gemv_quantized = reference::gemv_quantized,
       .store_kv = reference::store_kv,
       .decode_attention = reference::decode_attention,
       .merge_attention = reference::merge_attention,

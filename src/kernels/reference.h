@@ -24,6 +24,11 @@ void set_vector(std::byte* numbers, std::int64_t stride, std::byte* scale, KvDty
 // softcap * tanh(score / softcap), or the score where softcap is 0.
 double softcapped(double score, float softcap) noexcept;
 
+// Number [row, col] of a quantised matrix, rounded once at most.
+float quantized_number(const QuantizedMatrix& matrix, int row, int col) noexcept;
+void dequantize(const DequantizeArgs& args) noexcept;
+void gemv_quantized(const QuantizedGemvArgs& args) noexcept;
+
 void decode_attention(const DecodeAttentionArgs& args) noexcept;
 void merge_attention(const MergeAttentionArgs& args) noexcept;
 void prefill_attention(const PrefillAttentionArgs& args) noexcept;

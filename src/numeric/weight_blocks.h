@@ -12,35 +12,9 @@
 #include <cstring>
 
 #include "numeric/float16.h"
+#include "numeric/weight_format.h"
 
 namespace octet {
-
-enum class BlockFormat : std::uint8_t { q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k };
-
-// Numbers of a block.
-constexpr int block_elements(BlockFormat format) { return format >= BlockFormat::q4_k ? 256 : 32; }
-
-constexpr int block_bytes(BlockFormat format) {
-  switch (format) {
-    case BlockFormat::q4_0:  // scale, 32 x 4 bits
-      return 2 + 16;
-    case BlockFormat::q4_1:  // scale, offset, 32 x 4 bits
-      return 4 + 16;
-    case BlockFormat::q5_0:  // scale, 32 x 1 bit, 32 x 4 bits
-      return 2 + 4 + 16;
-    case BlockFormat::q5_1:
-      return 4 + 4 + 16;
-    case BlockFormat::q8_0:  // scale, 32 x 8 bits
-      return 2 + 32;
-    case BlockFormat::q4_k:  // scale, offset, 8 x (6 + 6) bits, 256 x 4 bits
-      return 4 + 12 + 128;
-    case BlockFormat::q5_k:  // the same with 256 x 1 bit in between
-      return 4 + 12 + 32 + 128;
-    case BlockFormat::q6_k:  // 256 x 4 bits, 256 x 2 bits, 16 x 8 bits, scale
-      return 128 + 64 + 16 + 2;
-  }
-  return 0;
-}
 
 namespace numeric_detail {
 
@@ -92,28 +66,29 @@ inline int fifth_bit(const std::byte* bits, int i) { return ((byte_at(bits, i / 
 }  // namespace numeric_detail
 
 // Number i of the block at `block`, which may stand at any alignment.
-inline float block_number(BlockFormat format, const std::byte* block, int i) {
+inline float block_number(WeightFormat format, const std::byte* block, int i) {
   using namespace numeric_detail;
   switch (format) {
-    case BlockFormat::q4_0:
+    case WeightFormat::q4_0:
       return half_at(block, 0) * static_cast<float>(short_code(block + 2, i) - 8);
-    case BlockFormat::q4_1:
+    case WeightFormat::q4_1:
       return half_at(block, 0) * static_cast<float>(short_code(block + 4, i)) + half_at(block, 2);
-    case BlockFormat::q5_0:
+    case WeightFormat::q5_0:
       return half_at(block, 0) * static_cast<float>((short_code(block + 6, i) | fifth_bit(block + 2, i)) - 16);
-    case BlockFormat::q5_1:
+    case WeightFormat::q5_1:
       return half_at(block, 0) * static_cast<float>(short_code(block + 8, i) | fifth_bit(block + 4, i)) +
              half_at(block, 2);
-    case BlockFormat::q8_0:
+    case WeightFormat::q8_0:
       return half_at(block, 0) * static_cast<float>(static_cast<std::int8_t>(byte_at(block, 2 + i)));
-    case BlockFormat::q4_k:
+    case WeightFormat::q4_k:
       return super_block_number(block, i, false);
-    case BlockFormat::q5_k:
+    case WeightFormat::q5_k:
       return super_block_number(block, i, true);
-    case BlockFormat::q6_k:
+    case WeightFormat::q6_k:
       return six_bit_number(block, i);
+    default:
+      return 0.0f;  // no block: its scales stand elsewhere
   }
-  return 0.0f;
 }
 
 }  // namespace octet

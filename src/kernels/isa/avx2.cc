@@ -4,6 +4,7 @@
 #include "kernels/isa/gemv_body.h"
 #include "kernels/isa/prefill_body.h"
 #include "kernels/isa/quantized_attention_body.h"
+#include "kernels/isa/quantized_weights_body.h"
 #include "kernels/isa/store_body.h"
 #include "kernels/kernel_table.h"
 
@@ -21,6 +22,8 @@ const KernelTable& avx2_table() noexcept {
       .to_bfloat16 = to_bfloat16,
       .gemv = gemv<V>,
       .gemv_bf16 = nullptr,
+      .dequantize = dequantize<V>,
+      .gemv_quantized = gemv_quantized<V>,
       .store_kv = store_kv<V>,
       .decode_attention = decode_attention<V>,
       .merge_attention = merge_attention<V>,

@@ -89,6 +89,13 @@ struct VecF8 {
   // Sixteen values of type D.
   template <Dtype D>
   static OCTET_INLINE void load_raw16(const void* p, VecF8 (&out)[2]);
+  // Bytes [8 i, 8 i + 8) as integers; i must be a constant once unrolled.
+  template <bool kSigned>
+  static OCTET_INLINE VecF8 widen(__m256i bytes, int i) {
+    const __m128i half = i < 2 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
+    const __m128i eight = i % 2 == 0 ? half : _mm_unpackhi_epi64(half, half);
+    return {_mm256_cvtepi32_ps(kSigned ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight))};
+  }
 
   static OCTET_INLINE __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

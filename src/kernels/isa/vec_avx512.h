@@ -51,6 +51,13 @@ struct VecF16 {
     out[0] = load_raw<D>(p);
   }
 
+  // Bytes [16 i, 16 i + 16) as integers; i must be a constant once unrolled.
+  template <bool kSigned>
+  static OCTET_INLINE VecF16 widen(__m256i bytes, int i) {
+    const __m128i half = i == 0 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
+    return {_mm512_cvtepi32_ps(kSigned ? _mm512_cvtepi8_epi32(half) : _mm512_cvtepu8_epi32(half))};
+  }
+
   OCTET_INLINE VecF8 low() const { return {_mm512_castps512_ps256(v)}; }
   OCTET_INLINE VecF8 high() const { return {_mm512_extractf32x8_ps(v, 1)}; }
   // n < 0 counts as 0 and n > 16 as 16.

@@ -44,6 +44,9 @@ static inline __m512i octet_cvtepu16(__m256i a) {
 static inline __m512i octet_cvtepi8(__m128i a) {
   return octet_join(_mm256_cvtepi8_epi32(a), _mm256_cvtepi8_epi32(_mm_srli_si128(a, 8)));
 }
+static inline __m512i octet_cvtepu8(__m128i a) {
+  return octet_join(_mm256_cvtepu8_epi32(a), _mm256_cvtepu8_epi32(_mm_srli_si128(a, 8)));
+}
 static inline __m512 octet_cvtepi32(__m512i a) {
   __m256i parts[2];
   std::memcpy(parts, &a, sizeof(parts));
@@ -70,6 +73,7 @@ static inline void octet_mask_storeu(void* p, unsigned mask, __m512 v) {
 #define _mm512_cvtph_ps(a) octet_cvtph(a)
 #define _mm512_cvtepu16_epi32(a) octet_cvtepu16(a)
 #define _mm512_cvtepi8_epi32(a) octet_cvtepi8(a)
+#define _mm512_cvtepu8_epi32(a) octet_cvtepu8(a)
 #define _mm512_cvtepi32_ps(a) octet_cvtepi32(a)
 // SIMDe 0.7.4 does not round towards zero. To whole numbers alone, which need no scaling.
 #undef _mm512_roundscale_ps
