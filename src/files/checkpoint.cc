@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/huge_memory.h"
+#include "files/gguf_checkpoint.h"
 #include "files/hub_cache.h"
 #include "files/mapped_file.h"
 #include "files/printable.h"
@@ -63,11 +64,12 @@ std::map<std::string, std::vector<std::string>> read_index(const JsonValue& inde
 
 struct Checkpoint::Impl {
   std::string directory;
+  bool gguf = false;
   JsonValue config;
   std::optional<JsonValue> generation_config;
   std::vector<MappedFile> mappings;
   std::vector<HugeMemory> memories;                  // in place of mappings
-  std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that stand misaligned in their file
+  std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that stand otherwise in their file
   std::vector<TensorView> tensors;
 
   Impl(std::string dir, JsonValue config_json) : directory(std::move(dir)), config(std::move(config_json)) {}
@@ -80,6 +82,11 @@ struct Checkpoint::Impl {
       align(tensor);
       tensors.push_back(std::move(tensor));
     }
+  }
+
+  void sort() {
+    std::sort(tensors.begin(), tensors.end(),
+              [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
   }
 
   // The format lets tensors stand anywhere; whoever computes with them reads whole elements.
@@ -126,11 +133,12 @@ Checkpoint::Checkpoint(Checkpoint&&) noexcept = default;
 Checkpoint& Checkpoint::operator=(Checkpoint&&) noexcept = default;
 
 Checkpoint Checkpoint::open(const std::string& directory) {
+  if (const std::string file = find_gguf(directory); !file.empty()) return open_gguf(directory, file);
   const auto missing = [&](const std::string& what) {
     throw Error(ErrorCode::not_found,
                 what +
                     "; a checkpoint is a folder with config.json and model.safetensors, or "
-                    "model.safetensors.index.json and its shards",
+                    "model.safetensors.index.json and its shards, or a GGUF file",
                 directory);
   };
   std::error_code ignored;
@@ -153,11 +161,23 @@ Checkpoint Checkpoint::open(const std::string& directory) {
     impl->add_shards();
   else
     missing("there are no weights in the safetensors format");
-  std::sort(impl->tensors.begin(), impl->tensors.end(),
-            [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
+  impl->sort();
   return Checkpoint(std::move(impl));
 }
 
+Checkpoint Checkpoint::open_gguf(const std::string& path, const std::string& file) {
+  MappedFile mapping(file);
+  GgufCheckpoint translated = translate_gguf(read_gguf(mapping.bytes(), file), file);
+  auto impl = std::make_unique<Impl>(path, std::move(translated.config));
+  impl->gguf = true;
+  impl->mappings.push_back(std::move(mapping));
+  impl->tensors = std::move(translated.tensors);
+  impl->copies = std::move(translated.copies);
+  impl->sort();
+  return Checkpoint(std::move(impl));
+}
+
+bool Checkpoint::is_gguf() const { return impl_->gguf; }
 const std::string& Checkpoint::directory() const { return impl_->directory; }
 const JsonValue& Checkpoint::config() const { return impl_->config; }
 std::optional<JsonValue> Checkpoint::generation_config() const { return impl_->generation_config; }
@@ -210,6 +230,15 @@ bool Checkpoint::copy_to_memory(ThreadPool& pool) {
     impl_->mappings.pop_back();
   }
   return true;
+}
+
+void Checkpoint::give_back(std::span<const std::byte> bytes) const {
+  for (const MappedFile& file : impl_->mappings) {
+    const std::byte* const begin = file.bytes().data();
+    if (bytes.data() < begin || bytes.data() >= begin + file.bytes().size()) continue;
+    const auto first = static_cast<std::size_t>(bytes.data() - begin);
+    file.give_back(first, first + bytes.size());
+  }
 }
 
 std::int64_t Checkpoint::weight_bytes() const {

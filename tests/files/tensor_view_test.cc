@@ -48,5 +48,25 @@ TEST(TensorView, FailNamesFileAndTensor) {
                       [&] { view.fail("is odd"); });
 }
 
+// scripts/make-weight-blocks: blocks at random, as the gguf package dequantises them.
+TEST(TensorView, BlocksAreThoseOfTheGgufPackageToTheBit) {
+  const JsonValue golden = JsonValue::read_file(OCTET_SOURCE_DIR "/tests/data/weight_blocks.json");
+  const std::vector<std::string> names = golden.keys();
+  EXPECT_EQ(names.size(), 8u);
+  for (int i = static_cast<int>(TensorDtype::Q4_0); i <= static_cast<int>(TensorDtype::Q6_K); ++i) {
+    const auto dtype = static_cast<TensorDtype>(i);
+    const std::string name(tensor_dtype_name(dtype));
+    const std::string hex = golden.at(name).at("bytes").as_string();
+    std::vector<std::byte> bytes;
+    for (std::size_t at = 0; at < hex.size(); at += 2)
+      bytes.push_back(static_cast<std::byte>(std::stoi(hex.substr(at, 2), nullptr, 16)));
+    const std::vector<JsonValue> numbers = golden.at(name).at("numbers").elements();
+    const std::vector<float> found = TensorView{"t", "f", dtype, {256}, bytes}.to_floats();
+    ASSERT_EQ(found.size(), numbers.size()) << name;
+    for (std::size_t at = 0; at < found.size(); ++at)
+      ASSERT_EQ(found[at], static_cast<float>(numbers[at].as_double())) << name << " number " << at;
+  }
+}
+
 }  // namespace
 }  // namespace octet::files

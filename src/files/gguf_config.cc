@@ -1,0 +1,199 @@
+// config.json from GGUF metadata: what transformers' config of the same model says.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "files/gguf_checkpoint.h"
+#include "files/gguf_metadata.h"
+#include "files/printable.h"
+
+namespace octet::files {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Family {
+  std::string_view architecture;  // general.architecture
+  const char* class_name;
+  const char* model_type;
+};
+// llama stands for Mistral too: its converter writes the same keys, and the window is a key of its own.
+constexpr std::array<Family, 5> kFamilies{{{"llama", "LlamaForCausalLM", "llama"},
+                                           {"qwen2", "Qwen2ForCausalLM", "qwen2"},
+                                           {"qwen3", "Qwen3ForCausalLM", "qwen3"},
+                                           {"gemma2", "Gemma2ForCausalLM", "gemma2"},
+                                           {"gemma3", "Gemma3ForCausalLM", "gemma3_text"}}};
+
+const Family& find_family(const GgufMetadata& metadata, const std::string& file) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (family.architecture == metadata.architecture()) return family;
+    known += (known.empty() ? "" : ", ") + std::string(family.architecture);
+  }
+  throw Error(ErrorCode::unsupported,
+              "\"" + printable(metadata.architecture()) + "\" is not run here; run are " + known,
+              file + ": metadata general.architecture");
+}
+
+void add_shape(const GgufMetadata& metadata, Json& config) {
+  const std::int64_t hidden = metadata.size("embedding_length"), heads = metadata.size("attention.head_count");
+  config["hidden_size"] = hidden;
+  config["intermediate_size"] = metadata.size("feed_forward_length");
+  config["num_hidden_layers"] = metadata.size("block_count");
+  config["num_attention_heads"] = heads;
+  config["num_key_value_heads"] =
+      metadata.find("attention.head_count_kv") ? metadata.size("attention.head_count_kv") : heads;
+  const std::int64_t head_dim =
+      metadata.find("attention.key_length") ? metadata.size("attention.key_length") : hidden / heads;
+  for (const char* key : {"attention.value_length", "rope.dimension_count"})
+    if (metadata.find(key) && metadata.size(key) != head_dim)
+      metadata.unsupported(key, std::to_string(metadata.size(key)) +
+                                    " is not run here; run is the keys' length " + std::to_string(head_dim));
+  config["head_dim"] = head_dim;
+  config["max_position_embeddings"] = metadata.size("context_length");
+  config["rms_norm_eps"] = metadata.at("attention.layer_norm_rms_epsilon").as_double();
+  const TensorView& embedding = metadata.tensor("token_embd.weight");
+  if (embedding.shape.size() != 2) embedding.fail("expected a matrix");
+  config["vocab_size"] = embedding.shape[0];
+  if (const GgufValue* size = metadata.find("vocab_size"))
+    if (size->as_int(0, INT32_MAX) != embedding.shape[0])
+      size->fail(std::to_string(size->as_int(0, INT32_MAX)) + " contradicts the " +
+                 std::to_string(embedding.shape[0]) + " rows of token_embd.weight");
+  config["tie_word_embeddings"] = metadata.find_tensor("output.weight") == nullptr;
+  config["dtype"] = embedding.dtype == TensorDtype::F32   ? "float32"
+                    : embedding.dtype == TensorDtype::F16 ? "float16"
+                                                          : "bfloat16";
+}
+
+// The factor by which frequency i of Llama 3.1's rotary embedding is divided.
+double llama3_factor(double theta, std::int64_t head_dim, std::size_t i, double factor) {
+  constexpr double kLow = 1.0, kHigh = 4.0, kContext = 8192.0;
+  const double frequency = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+  const double wavelength = 2.0 * 3.14159265358979323846 / frequency;
+  if (wavelength < kContext / kHigh) return 1.0;
+  if (wavelength > kContext / kLow) return factor;
+  const double smooth = (kContext / wavelength - kLow) / (kHigh - kLow);
+  return 1.0 / ((1.0 - smooth) / factor + smooth);
+}
+
+// The converter writes Llama 3.1's rope_scaling as the factors that come out of it. The last is `factor`
+// itself; the other parameters are the same in every model that was published with it, which the factors must
+// confirm.
+Json llama3_scaling(const TensorView& factors, double theta, std::int64_t head_dim) {
+  const std::vector<float> values = factors.to_floats();
+  if (values.size() != static_cast<std::size_t>(head_dim / 2))
+    factors.fail("expected " + std::to_string(head_dim / 2) + " numbers, found " +
+                 std::to_string(values.size()));
+  const double factor = static_cast<double>(values.back());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double expected = llama3_factor(theta, head_dim, i, factor);
+    if (!(std::abs(static_cast<double>(values[i]) - expected) <= 1e-3 * expected))
+      throw Error(ErrorCode::unsupported,
+                  "has factors that are not those of Llama 3.1 (number " + std::to_string(i) + " is " +
+                      std::to_string(values[i]) + ", expected " + std::to_string(expected) + ")",
+                  factors.file + ": tensor " + factors.name);
+  }
+  return {{"rope_type", "llama3"},
+          {"factor", factor},
+          {"low_freq_factor", 1.0},
+          {"high_freq_factor", 4.0},
+          {"original_max_position_embeddings", 8192}};
+}
+
+void add_rope(const GgufMetadata& metadata, Json& config) {
+  const GgufValue* base = metadata.find("rope.freq_base");
+  const double theta = base ? base->as_double() : 10000.0;
+  config["rope_theta"] = theta;
+  const TensorView* factors = metadata.find_tensor("rope_freqs.weight");
+  const GgufValue* type = metadata.find("rope.scaling.type");
+  const std::string name(type ? type->as_string() : "none");
+  if (factors != nullptr) {
+    config["rope_scaling"] = llama3_scaling(*factors, theta, config["head_dim"].get<std::int64_t>());
+  } else if (name == "linear") {
+    config["rope_scaling"] = {{"rope_type", "linear"},
+                              {"factor", metadata.at("rope.scaling.factor").as_double()}};
+  } else if (name == "yarn") {
+    config["rope_scaling"] = {
+        {"rope_type", "yarn"},
+        {"factor", metadata.at("rope.scaling.factor").as_double()},
+        {"original_max_position_embeddings", metadata.size("rope.scaling.original_context_length")}};
+  } else if (name != "none") {
+    metadata.unsupported("rope.scaling.type",
+                         "\"" + printable(name) + "\" is not run here; run are none, linear, yarn");
+  }
+}
+
+void add_gemma(const GgufMetadata& metadata, Json& config) {
+  const bool third = metadata.architecture() == "gemma3";
+  config["hidden_activation"] = "gelu_pytorch_tanh";
+  config["sliding_window"] = metadata.size("attention.sliding_window");
+  // The file does not say what the scores are divided by: the root of head_dim but for the largest of each.
+  const auto number = [&](const char* key) { return config[key].get<std::int64_t>(); };
+  const bool largest = number("num_hidden_layers") == (third ? 62 : 46);
+  config["query_pre_attn_scalar"] =
+      largest ? number("hidden_size") / number("num_attention_heads") : number("head_dim");
+  if (third) {
+    config["sliding_window_pattern"] = 6;
+    const GgufValue* local = metadata.find("rope.freq_base_swa");
+    config["rope_local_base_freq"] = local ? local->as_double() : 10000.0;
+    if (!metadata.find("rope.freq_base")) config["rope_theta"] = 1000000.0;
+  }
+  const auto cap = [&](const char* key, const char* member) {
+    if (const GgufValue* value = metadata.find(key)) config[member] = value->as_double();
+  };
+  cap("attn_logit_softcapping", "attn_logit_softcapping");
+  cap("final_logit_softcapping", "final_logit_softcapping");
+}
+
+void add_biases(const GgufMetadata& metadata, Json& config) {
+  const auto has = [&](const char* name) { return metadata.find_tensor(name) != nullptr; };
+  const bool q = has("blk.0.attn_q.bias");
+  const std::string& architecture = metadata.architecture();
+  if (architecture == "llama" || architecture == "qwen3") config["attention_bias"] = q;
+  if (architecture == "llama") config["mlp_bias"] = has("blk.0.ffn_down.bias");
+  if (architecture == "llama" && metadata.find("attention.sliding_window"))
+    config["sliding_window"] = metadata.size("attention.sliding_window");
+}
+
+// Every token that ends an answer, as llama.cpp ends one: of the text, of a turn, of a message.
+void add_end_tokens(const GgufMetadata& metadata, Json& config) {
+  const std::int64_t last = config["vocab_size"].get<std::int64_t>() - 1;
+  Json ids = Json::array();
+  for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"})
+    if (const GgufValue* value = metadata.find_key(std::string("tokenizer.ggml.") + key)) {
+      const std::int64_t id = value->as_int(0, last);
+      if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+    }
+  if (!ids.empty()) config["eos_token_id"] = ids;
+  if (const GgufValue* value = metadata.find_key("tokenizer.ggml.bos_token_id"))
+    config["bos_token_id"] = value->as_int(0, last);
+}
+
+}  // namespace
+
+std::string gguf_config_json(const GgufContents& contents, const std::string& file) {
+  const GgufMetadata metadata(contents, file);
+  const Family& family = find_family(metadata, file);
+  if (const GgufValue* count = metadata.find_key("split.count"); count && count->as_int(0, 65535) > 1)
+    throw Error(ErrorCode::unsupported,
+                "is one of " + std::to_string(count->as_int(0, 65535)) +
+                    " files of a split model, which is not read here: join them (llama-gguf-split --merge)",
+                file + ": metadata split.count");
+  Json config;
+  config["architectures"] = {family.class_name};
+  config["model_type"] = family.model_type;
+  add_shape(metadata, config);
+  add_rope(metadata, config);
+  const bool gemma = family.architecture.starts_with("gemma");
+  if (!gemma) config["hidden_act"] = "silu";
+  if (family.architecture == "qwen2" || family.architecture == "qwen3") config["use_sliding_window"] = false;
+  if (gemma) add_gemma(metadata, config);
+  add_biases(metadata, config);
+  add_end_tokens(metadata, config);
+  return config.dump();
+}
+
+}  // namespace octet::files

@@ -1,0 +1,179 @@
+// A GGUF file in the terms of a Hugging Face checkpoint.
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "expect_error.h"
+#include "files/checkpoint.h"
+#include "gguf_builder.h"
+#include "safetensors_builder.h"
+
+namespace octet::files {
+namespace {
+
+using tests::expect_error;
+using tests::GgufBuilder;
+using tests::SafetensorsBuilder;
+using tests::TempFolder;
+
+constexpr std::uint32_t kF32 = 0, kQ8 = 8;
+
+// The metadata that every architecture has.
+GgufBuilder metadata(const std::string& architecture) {
+  GgufBuilder builder;
+  builder.text("general.architecture", architecture)
+      .number(architecture + ".embedding_length", 32)
+      .number(architecture + ".feed_forward_length", 64)
+      .number(architecture + ".block_count", 1)
+      .number(architecture + ".attention.head_count", 4)
+      .number(architecture + ".attention.head_count_kv", 2)
+      .number(architecture + ".context_length", 128)
+      .real(architecture + ".attention.layer_norm_rms_epsilon", 1e-5f)
+      .number("tokenizer.ggml.eos_token_id", 3)
+      .number("tokenizer.ggml.eot_token_id", 2);
+  return builder;
+}
+
+std::string floats(int count, float first = 0.0f) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::iota(values.begin(), values.end(), first);
+  return SafetensorsBuilder::bytes_of(values);
+}
+
+GgufBuilder model(const std::string& architecture) {
+  GgufBuilder builder = metadata(architecture);
+  builder.tensor("token_embd.weight", kF32, {5, 32}, floats(160));
+  return builder;
+}
+
+class GgufCheckpointTest : public testing::Test {
+ protected:
+  Checkpoint open(const GgufBuilder& builder) {
+    return Checkpoint::open(folder_.write("model.gguf", builder.finish()));
+  }
+  void refused(ErrorCode code, std::initializer_list<std::string_view> words, const GgufBuilder& builder) {
+    expect_error(code, words, [&] { open(builder); });
+  }
+  TempFolder folder_;
+};
+
+TEST_F(GgufCheckpointTest, MetadataBecomesTheConfigOfTransformers) {
+  const Checkpoint checkpoint = open(model("llama").real("llama.rope.freq_base", 5e5f));
+  EXPECT_TRUE(checkpoint.is_gguf());
+  const JsonValue& config = checkpoint.config();
+  EXPECT_EQ(config.at("architectures").dump(), R"(["LlamaForCausalLM"])");
+  EXPECT_EQ(config.at("model_type").as_string(), "llama");
+  EXPECT_EQ(config.at("hidden_size").as_int(), 32);
+  EXPECT_EQ(config.at("head_dim").as_int(), 8);
+  EXPECT_EQ(config.at("num_key_value_heads").as_int(), 2);
+  EXPECT_EQ(config.at("max_position_embeddings").as_int(), 128);
+  EXPECT_EQ(config.at("vocab_size").as_int(), 5);
+  EXPECT_EQ(config.at("rope_theta").as_double(), 5e5);
+  EXPECT_EQ(config.at("dtype").as_string(), "float32");
+  EXPECT_EQ(config.at("eos_token_id").dump(), "[3,2]");
+  EXPECT_TRUE(config.at("tie_word_embeddings").as_bool());
+  EXPECT_FALSE(config.at("attention_bias").as_bool());
+  EXPECT_FALSE(open(model("llama").tensor("output.weight", kF32, {5, 32}, floats(160)))
+                   .config()
+                   .at("tie_word_embeddings")
+                   .as_bool());
+}
+
+TEST_F(GgufCheckpointTest, TheFolderOfOneFileIsThatFile) {
+  folder_.write("model.gguf", model("llama").finish());
+  EXPECT_EQ(Checkpoint::open(folder_.path()).at("model.embed_tokens.weight").shape,
+            (std::vector<std::int64_t>{5, 32}));
+}
+
+TEST_F(GgufCheckpointTest, RotaryPairsOfLlamaAreTakenApart) {
+  // Row r of the file holds r alone. A head has rows 0..7: pair j is rows 2j and 2j + 1.
+  std::string rows;
+  for (int r = 0; r < 32; ++r) rows += std::string(2, '\0') + std::string(32, static_cast<char>(r));
+  const auto builder = [&](const std::string& architecture) {
+    return model(architecture)
+        .tensor("blk.0.attn_q.weight", kQ8, {32, 32}, rows)
+        .tensor("blk.0.attn_k.weight", kQ8, {16, 32}, rows.substr(0, 16 * 34))
+        .tensor("blk.0.attn_q.bias", kF32, {32}, floats(32))
+        .tensor("blk.0.attn_v.weight", kQ8, {16, 32}, rows.substr(0, 16 * 34));
+  };
+  const Checkpoint llama = open(builder("llama"));
+  const auto row_of = [](const TensorView& tensor, int r) {
+    return std::to_integer<int>(tensor.data[static_cast<std::size_t>(34 * r + 2)]);
+  };
+  const int expected[] = {0, 2, 4, 6, 1, 3, 5, 7};
+  for (int r = 0; r < 32; ++r) {
+    const int source = r / 8 * 8 + expected[r % 8];
+    EXPECT_EQ(row_of(llama.at("model.layers.0.self_attn.q_proj.weight"), r), source);
+    if (r < 16) {
+      EXPECT_EQ(row_of(llama.at("model.layers.0.self_attn.k_proj.weight"), r), source);
+      EXPECT_EQ(row_of(llama.at("model.layers.0.self_attn.v_proj.weight"), r), r);
+    }
+    EXPECT_EQ(llama.at("model.layers.0.self_attn.q_proj.bias").to_floats()[static_cast<std::size_t>(r)],
+              static_cast<float>(source));
+  }
+  EXPECT_TRUE(llama.config().at("attention_bias").as_bool());
+  const Checkpoint qwen = open(builder("qwen2"));
+  for (int r = 0; r < 32; ++r) EXPECT_EQ(row_of(qwen.at("model.layers.0.self_attn.q_proj.weight"), r), r);
+}
+
+TEST_F(GgufCheckpointTest, GemmaKeepsItsNormsWithoutTheOne) {
+  const auto gemma = [](const std::string& name) {
+    return model(name)
+        .number(name + ".attention.sliding_window", 16)
+        .tensor("blk.0.attn_norm.weight", kF32, {32}, floats(32))
+        .tensor("blk.0.post_attention_norm.weight", kF32, {32}, floats(32))
+        .tensor("blk.0.ffn_norm.weight", kF32, {32}, floats(32))
+        .tensor("blk.0.post_ffw_norm.weight", kF32, {32}, floats(32));
+  };
+  const Checkpoint checkpoint = open(gemma("gemma3"));
+  for (const char* norm : {"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                           "post_feedforward_layernorm"})
+    EXPECT_EQ(checkpoint.at(std::string("model.layers.0.") + norm + ".weight").to_floats()[5], 4.0f) << norm;
+  EXPECT_EQ(checkpoint.config().at("query_pre_attn_scalar").as_int(), 8);
+  EXPECT_EQ(checkpoint.config().at("rope_theta").as_double(), 1e6);
+  EXPECT_EQ(checkpoint.config().at("rope_local_base_freq").as_double(), 1e4);
+  EXPECT_EQ(open(gemma("gemma2").real("gemma2.attn_logit_softcapping", 50.0f))
+                .config()
+                .at("attn_logit_softcapping")
+                .as_double(),
+            50.0);
+}
+
+TEST_F(GgufCheckpointTest, Llama3ScalingIsFoundInItsFactors) {
+  // head_dim 8 and theta 5e5: wavelengths 6.3, 167, 4443 and 118138 tokens, of which the last are stretched.
+  const auto factors = [](float third, float last) {
+    return SafetensorsBuilder::bytes_of(std::vector<float>{1.0f, 1.0f, third, last});
+  };
+  const float smooth = (8192.0f / 4442.8829f - 1.0f) / 3.0f;
+  const float third = 1.0f / ((1.0f - smooth) / 32.0f + smooth);
+  const auto builder = [&](float value) {
+    return model("llama")
+        .real("llama.rope.freq_base", 5e5f)
+        .tensor("rope_freqs.weight", kF32, {4}, factors(value, 32.0f));
+  };
+  const Checkpoint checkpoint = open(builder(third));
+  EXPECT_EQ(checkpoint.config().at("rope_scaling").at("rope_type").as_string(), "llama3");
+  EXPECT_EQ(checkpoint.config().at("rope_scaling").at("factor").as_double(), 32.0);
+  EXPECT_EQ(checkpoint.find("rope_freqs.weight"), nullptr);
+  refused(ErrorCode::unsupported, {"rope_freqs.weight", "number 2"}, builder(third * 1.1f));
+}
+
+TEST_F(GgufCheckpointTest, WhatIsNotRunIsNamed) {
+  using enum ErrorCode;
+  refused(invalid_file, {"general.architecture", "missing"}, GgufBuilder());
+  refused(unsupported, {"general.architecture", "mamba", "gemma3"}, model("mamba"));
+  refused(unsupported, {"split.count", "3", "join"}, model("llama").number("split.count", 3));
+  refused(invalid_file, {"token_embd.weight", "missing"}, metadata("llama"));
+  refused(unsupported, {"blk.0.attn_gate.weight", "not known", "llama"},
+          model("llama").tensor("blk.0.attn_gate.weight", kF32, {4}, floats(4)));
+  refused(unsupported, {"llama.rope.scaling.type", "longrope"},
+          model("llama").text("llama.rope.scaling.type", "longrope"));
+  refused(unsupported, {"llama.attention.value_length", "16", "8"},
+          model("llama").number("llama.attention.value_length", 16));
+  refused(invalid_file, {"llama.vocab_size", "6", "5"}, model("llama").number("llama.vocab_size", 6));
+  refused(invalid_file, {"blk.0.attn_q.weight", "4 heads"},
+          model("llama").tensor("blk.0.attn_q.weight", kF32, {9, 32}, floats(288)));
+}
+
+}  // namespace
+}  // namespace octet::files
