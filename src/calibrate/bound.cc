@@ -19,27 +19,11 @@ namespace {
 // by sqrt(2) * 2^-10; a scale that is itself rounded to bfloat16 by 2^-9: together below 2^-7.
 constexpr double kRounding = 1.0 + 0x1p-7;
 
-// Weights lie in the file as they come, which need not be aligned.
-double read_element(const std::byte* data, Dtype dtype) {
-  if (dtype == Dtype::float32) {
-    float value;
-    std::memcpy(&value, data, sizeof value);
-    return value;
-  }
-  OCTET_CHECK(dtype == Dtype::float16 || dtype == Dtype::bfloat16);  // take_linear refuses the others
-  std::uint16_t bits;
-  std::memcpy(&bits, data, sizeof bits);
-  return dtype == Dtype::float16 ? float16{bits}.to_float() : bfloat16{bits}.to_float();
-}
-
 // out[i] = weight[row, i] * gain[i]: the row as the unit-variance input sees it.
 void read_row(const model::Linear& linear, int row, const std::vector<float>& gain, std::vector<double>& out) {
-  const auto cols = static_cast<std::size_t>(linear.cols);
-  const std::size_t bytes = dtype_bytes(linear.dtype);
-  const auto* data =
-      static_cast<const std::byte*>(linear.weight) + static_cast<std::size_t>(row) * cols * bytes;
-  for (std::size_t i = 0; i < cols; ++i)
-    out[i] = read_element(data + i * bytes, linear.dtype) * double{gain[i]};
+  std::vector<float> numbers(static_cast<std::size_t>(linear.cols));
+  model::read_linear_row(linear, row, numbers.data());
+  for (std::size_t i = 0; i < numbers.size(); ++i) out[i] = double{numbers[i]} * double{gain[i]};
 }
 
 double dot(const std::vector<double>& x, const std::vector<double>& y) {

@@ -18,6 +18,7 @@
 #include "files/staged_folder.h"
 #include "model/kv_scale_loading.h"
 #include "model/quantization_config.h"
+#include "model/weight_quantization.h"
 
 namespace octet::calibrate {
 
@@ -147,11 +148,20 @@ void check_output(const files::Checkpoint& checkpoint, const CheckpointOutput& o
         ErrorCode::invalid_argument,
         std::string("is not replaced: it has no ") + kScalesFile + ", so it is no calibrated checkpoint",
         output.directory);
+  if (checkpoint.is_gguf())
+    throw Error(ErrorCode::unsupported,
+                "is a GGUF file, which has no place for KV scales; run are folders with safetensors",
+                checkpoint.directory());
   if (fs::exists(source / "hf_quant_config.json", ignored))
     throw Error(ErrorCode::unsupported,
                 "states another quantisation of the cache; calibrate the checkpoint without it",
                 (source / "hf_quant_config.json").string());
-  model::read_cache_request(checkpoint);  // refuses quantised weights
+  model::read_cache_request(checkpoint);  // refuses what is not known
+  // Merging its config with theirs is another matter than adding scales.
+  if (model::has_quantized_weights(checkpoint))
+    throw Error(ErrorCode::unsupported,
+                "has quantised weights; run are checkpoints whose weights are F32, F16 or BF16",
+                checkpoint.directory());
   weight_files(checkpoint);
 }
 

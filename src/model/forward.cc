@@ -80,6 +80,24 @@ std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   return impl_->project(plan, hidden);
 }
 
+QuantizedLayers Model::quantize_weights(Quantization quantization) {
+  QuantizedLayers quantized;
+  for (std::size_t i = 0; i < impl_->weights.layers.size(); ++i)
+    for (const auto& [name, linear] : linear_layers(impl_->weights.layers[i])) {
+      if (linear->format) continue;
+      Linear codes = quantize_linear(*linear, quantization, "model.layers." + std::to_string(i) + "." + name,
+                                     impl_->step.pool);
+      if (!codes.format) continue;
+      ++quantized.count;
+      quantized.before += linear->weight_bytes();
+      quantized.bytes += codes.weight_bytes();
+      impl_->checkpoint->give_back(
+          {static_cast<const std::byte*>(linear->weight), static_cast<std::size_t>(linear->weight_bytes())});
+      *linear = std::move(codes);
+    }
+  return quantized;
+}
+
 void Model::set_dtype(Dtype dtype) {
   OCTET_CHECK(dtype == Dtype::float32 || dtype == Dtype::bfloat16);
   impl_->step.dtype = dtype;
@@ -129,12 +147,16 @@ void Model::Impl::check_group(const BatchPlan& plan, const kv::KvCache& cache, i
 
 void Model::Impl::embed(const BatchPlan& plan, float* hidden) {
   const Linear& table = weights.embedding;
-  const auto row_bytes = static_cast<std::size_t>(table.cols) * dtype_bytes(table.dtype);
+  const auto cols = static_cast<std::size_t>(table.cols);
+  const std::size_t row_bytes = cols * dtype_bytes(table.dtype);
   for (std::size_t t = 0; t < plan.token_ids.size(); ++t) {
-    const auto* row =
-        static_cast<const std::byte*>(table.weight) + static_cast<std::size_t>(plan.token_ids[t]) * row_bytes;
-    float* to = hidden + t * static_cast<std::size_t>(table.cols);
-    step.table.to_float(to, row, table.dtype, table.cols);
+    const std::int32_t id = plan.token_ids[t];
+    const auto* rows = static_cast<const std::byte*>(table.weight);
+    float* to = hidden + t * cols;
+    if (table.format)
+      step.table.dequantize({table.quantized(), id, id + 1, to});
+    else
+      step.table.to_float(to, rows + static_cast<std::size_t>(id) * row_bytes, table.dtype, table.cols);
     if (config.embedding_scale != 1.0)
       for (int i = 0; i < table.cols; ++i) to[i] *= static_cast<float>(config.embedding_scale);
   }

@@ -29,6 +29,11 @@ class Model {
   const ModelConfig& config() const;
   const Weights& weights() const;
 
+  // Quantises the linear layers of all decoder layers, a scale for every row, in memory of the model's own, and
+  // gives back that of the files; embedding, output matrix and routers stay as they are, and so does what is
+  // quantised already. Before the first step. Throws as quantize_linear.
+  QuantizedLayers quantize_weights(Quantization quantization);
+
   // Runs one step: writes the keys and values of all tokens into `cache`, then attends and returns the
   // logits [logits_rows.size(), vocab_size], valid until the next call. Requires num_tokens() <=
   // max_batched_tokens and every slot and block inside the cache.

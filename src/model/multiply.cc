@@ -43,7 +43,7 @@ RowRange find_rows(std::span<const Product> products, int task, int task_rows) {
 }
 
 bool multiplies_bf16(const kernels::KernelTable& table, const Linear& linear) {
-  return table.gemv_bf16 != nullptr && linear.dtype == Dtype::bfloat16;
+  return table.gemv_bf16 != nullptr && !linear.format && linear.dtype == Dtype::bfloat16;
 }
 
 // The activations of a product as the kernels take them.
@@ -76,13 +76,18 @@ Activations round(Step& step, std::span<const Product> products, const float* x,
   return {values, bfloats, cols};
 }
 
-// Rows [begin, end) of a product for tokens [first, last).
-void multiply_rows(const Step& step, const RowRange& rows, const Activations& x, int cols, int first,
-                   int last) {
+// Rows [begin, end) of a product for tokens [first, last), by one of the threads.
+void multiply_rows(Step& step, const RowRange& rows, const Activations& x, int cols, int first, int last,
+                   int thread) {
   const Linear& linear = *rows.product->linear;
   const std::int64_t y_stride = rows.product->y_stride;
   float* y = rows.product->y + first * y_stride;
-  if (x.bfloats != nullptr && multiplies_bf16(step.table, linear))
+  if (linear.format) {
+    float* scratch = step.workspace.thread_scratch[static_cast<std::size_t>(thread)].reserve(
+        static_cast<std::size_t>(kernels::kQuantizedRows) * static_cast<std::size_t>(cols));
+    step.table.gemv_quantized({linear.quantized(), rows.begin, rows.end, x.values + first * x.stride, x.stride,
+                               y, y_stride, last - first, scratch});
+  } else if (x.bfloats != nullptr && multiplies_bf16(step.table, linear))
     step.table.gemv_bf16({static_cast<const std::uint16_t*>(linear.weight), cols, rows.begin, rows.end,
                           x.bfloats + first * x.stride, x.stride, y, y_stride, last - first});
   else
@@ -108,10 +113,10 @@ void multiply(Step& step, std::span<const Product> products, const float* x, std
   const int block_tokens = (num_tokens + blocks - 1) / blocks;
 
   const Activations activations = round(step, products, x, x_stride, num_tokens);
-  step.pool.run(static_cast<std::size_t>(blocks * row_tasks), [&](std::size_t index, int) {
+  step.pool.run(static_cast<std::size_t>(blocks * row_tasks), [&](std::size_t index, int thread) {
     const RowRange rows = find_rows(products, static_cast<int>(index) % row_tasks, task_rows);
     const int first = static_cast<int>(index) / row_tasks * block_tokens;
-    multiply_rows(step, rows, activations, cols, first, std::min(first + block_tokens, num_tokens));
+    multiply_rows(step, rows, activations, cols, first, std::min(first + block_tokens, num_tokens), thread);
   });
 }
 

@@ -1,11 +1,11 @@
 #include "model/quantization_config.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <string_view>
 
 #include "base/error.h"
+#include "model/weight_quantization.h"
 
 namespace octet::model {
 
@@ -68,15 +68,16 @@ bool is_kv_projection(std::string_view target) {
   return target.ends_with("k_proj") || target.ends_with("v_proj");
 }
 
-// A group may state how attention's own values are quantised, which the cache's scheme covers. Anything that
-// changes what a linear layer computes is refused.
+// A group may state how attention's own values are quantised, which the cache's scheme covers, and how weights
+// are stored. Activations of linear layers are kept as they are where their weights are quantised, and refused
+// where they alone would be.
 void check_group(const JsonValue& group) {
   if (!group.is_object()) unsupported(group, "a preset of quantised layers is not run here");
-  if (const auto weights = group.find("weights"))
-    unsupported(*weights, "quantised weights are not run here; weights must be null");
+  const bool has_weights = group.find("weights").has_value();
+  if (has_weights) check_weight_scheme(group);
   for (const bool output : {false, true}) {
     const auto activations = group.find(output ? "output_activations" : "input_activations");
-    if (!activations) continue;
+    if (!activations || (has_weights && !output)) continue;
     for (const JsonValue& target : group.at("targets").elements()) {
       const std::string name = target.as_string();
       if (!is_attention(name) && !(output && is_kv_projection(name)))
@@ -103,9 +104,9 @@ void read_config(const JsonValue& config, CacheRequest& request) {
   if (request.quant_method == "compressed-tensors") return read_compressed_tensors(config, request);
   if (request.quant_method != "fp8" && request.quant_method != "modelopt")
     unsupported(config.at("quant_method"), config.at("quant_method").dump() +
-                                               " is not run here; run are compressed-tensors, fp8, modelopt, "
-                                               "each with unquantised weights");
+                                               " is not run here; run are compressed-tensors, fp8, modelopt");
   if (const auto scheme = config.find("kv_cache_scheme")) read_scheme(*scheme, request);
+  check_weight_algorithm(config);
   read_kv_cache_algorithm(config, request);
 }
 
@@ -114,25 +115,9 @@ void read_hf_quant_config(const files::Checkpoint& checkpoint, CacheRequest& req
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return;
   const JsonValue file = JsonValue::read_file(path.string());
+  check_weight_algorithm(file.at("quantization"));
   read_kv_cache_algorithm(file.at("quantization"), request);
   if (request.quant_method.empty()) request.quant_method = "modelopt";
-}
-
-// What a config says about weights is one thing; these tensors exist only where weights are quantised.
-void refuse_quantised_weights(const files::Checkpoint& checkpoint, const std::string& method) {
-  using files::TensorDtype;
-  static constexpr std::array<std::string_view, 7> kEndings = {
-      ".weight_scale",      ".weight_scale_2", ".weight_scale_inv",   ".weight_packed",
-      ".weight_zero_point", ".qweight",        ".weight_global_scale"};
-  for (const files::TensorView& tensor : checkpoint.tensors()) {
-    const bool whole = tensor.dtype == TensorDtype::F32 || tensor.dtype == TensorDtype::F16 ||
-                       tensor.dtype == TensorDtype::BF16;
-    const bool quantised = tensor.name.ends_with(".weight") && !whole;
-    const auto is_ending = [&](std::string_view ending) { return tensor.name.ends_with(ending); };
-    if (quantised || std::any_of(kEndings.begin(), kEndings.end(), is_ending))
-      throw Error(ErrorCode::unsupported, "weights quantised by " + method + " are not run here",
-                  tensor.file + ": tensor " + tensor.name);
-  }
 }
 
 }  // namespace
@@ -144,7 +129,7 @@ CacheRequest read_cache_request(const files::Checkpoint& checkpoint) {
   if (!quantization) quantization = config.find("compression_config");  // compressed-tensors before 0.6
   if (quantization) read_config(*quantization, request);
   read_hf_quant_config(checkpoint, request);
-  if (!request.quant_method.empty()) refuse_quantised_weights(checkpoint, request.quant_method);
+  if (!request.quant_method.empty()) refuse_unknown_weights(checkpoint, request.quant_method);
   return request;
 }
 

@@ -1,4 +1,4 @@
-// What a checkpoint's quantization_config asks of the KV cache, and the refusal of what it asks elsewhere.
+// What a checkpoint's quantization_config asks of the KV cache, and the refusal of what is not run elsewhere.
 #pragma once
 
 #include <optional>
@@ -18,8 +18,9 @@ struct CacheRequest {
 
 // Reads quantization_config in config.json, and hf_quant_config.json beside it where there is one.
 // Throws Error{unsupported}: a method that is not known, a cache that is not 8-bit static symmetric float,
-// quantised weights or activations (naming the group or the tensor); Error{invalid_file} for broken JSON.
-// Source: compressed-tensors 0.19's QuantizationConfig, AutoFP8's and ModelOpt's configs.
+// weights stored otherwise than weight_quantization.h has it (naming the group or the tensor);
+// Error{invalid_file} for broken JSON. Source: compressed-tensors 0.19's QuantizationConfig, AutoFP8's and
+// ModelOpt's configs.
 CacheRequest read_cache_request(const files::Checkpoint& checkpoint);
 
 }  // namespace octet::model

@@ -5,21 +5,13 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "files/checkpoint.h"
-#include "numeric/dtype.h"
+#include "model/linear.h"
 
 namespace octet::model {
-
-// y = x W^T + bias.
-struct Linear {
-  const void* weight = nullptr;  // [rows, cols] in dtype
-  Dtype dtype = Dtype::bfloat16;
-  int rows = 0;             // output features
-  int cols = 0;             // input features
-  std::vector<float> bias;  // [rows], or empty
-};
 
 // The MLP of one expert. Fe is expert_intermediate_size.
 struct ExpertWeights {
@@ -55,13 +47,9 @@ struct Weights {
   Linear lm_head;                    // [V, D]; the embedding again where they are tied
 };
 
-// The tensor NAME.weight of shape [rows, cols] (and NAME.bias [rows] where `has_bias`).
-// Throws Error{invalid_file} naming the tensor: missing or of another shape; Error{unsupported}: its dtype.
-Linear take_linear(const files::Checkpoint& checkpoint, const std::string& name, int rows, int cols,
-                   bool has_bias);
-
-// The rows [first, first + rows) of a matrix that holds several, as a view. Requires them to be there.
-Linear take_rows(const Linear& fused, int first, int rows);
+// Every linear layer of `layer` that may be quantised (not the router) with its name in a checkpoint, such as
+// "mlp.up_proj".
+std::vector<std::pair<std::string, Linear*>> linear_layers(LayerWeights& layer);
 
 // The tensor `name` of shape [size], as float. Throws as take_linear.
 std::vector<float> take_vector(const files::Checkpoint& checkpoint, const std::string& name, int size);

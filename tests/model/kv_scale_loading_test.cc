@@ -343,8 +343,16 @@ TEST(QuantizationConfig, GroupsThatTouchLinearLayersAreRefused) {
     return files;
   };
   const auto code = ErrorCode::unsupported;
-  grouped(R"({"targets":["Linear"],"weights":{"num_bits":8}})")
-      .refused({"config_groups.g.weights", "quantised weights"}, code);
+  grouped(R"({"targets":["Linear"],"weights":{"num_bits":4,"type":"float"}})")
+      .refused({"config_groups.g.weights.num_bits", "4 of type int"}, code);
+  grouped(R"({"targets":["Linear"],"weights":{"num_bits":8,"type":"int","strategy":"token"}})")
+      .refused({"weights.strategy", "token", "channel"}, code);
+  grouped(R"({"targets":["Linear"],"format":"nvfp4-pack-quantized","weights":{"num_bits":8}})")
+      .refused({"config_groups.g.format", "nvfp4", "pack-quantized"}, code);
+  grouped(R"({"targets":["Linear"],"weights":{"num_bits":8},"input_activations":{"num_bits":4}})")
+      .refused({"input_activations.num_bits", "4"}, code);
+  EXPECT_NO_THROW(
+      grouped(R"({"targets":["Linear"],"weights":{"num_bits":8},"input_activations":{"num_bits":8}})").load());
   grouped(R"({"targets":["Linear"],"weights":null,"input_activations":{"num_bits":8}})")
       .refused({"config_groups.g.input_activations", "Linear"}, code);
   grouped(R"(["Linear"])").refused({"config_groups.g"}, code);
@@ -389,15 +397,18 @@ TEST(QuantizationConfig, HfQuantConfigBesideIt) {
   files.refused({"hf_quant_config.json", "invalid JSON"});
 }
 
-TEST(QuantizationConfig, QuantisedWeightsAndUnknownMethodsAreRefused) {
+TEST(QuantizationConfig, WeightsThatAreNotReadAndUnknownMethodsAreRefused) {
   Files scaled = plain();
   scaled.quantization = R"({"quant_method":"fp8"})";
-  scaled.tensors.floats("model.layers.0.mlp.up_proj.weight_scale", {1}, {1});
-  scaled.refused({"up_proj.weight_scale", "quantised by fp8"}, ErrorCode::unsupported);
-  Files eight = plain();
-  eight.quantization = R"({"quant_method":"modelopt"})";
-  eight.tensors.add("model.layers.0.mlp.up_proj.weight", "F8_E4M3", {1}, "\1");
-  eight.refused({"up_proj.weight", "quantised by modelopt"}, ErrorCode::unsupported);
+  scaled.tensors.floats("model.layers.0.mlp.up_proj.weight_scale_2", {1}, {1});
+  scaled.refused({"up_proj.weight_scale_2", "quantised so by fp8"}, ErrorCode::unsupported);
+  Files four = plain();
+  four.quantization = R"({"quant_method":"modelopt"})";
+  four.tensors.add("model.layers.0.mlp.up_proj.weight", "U8", {1}, "\1");
+  four.refused({"up_proj.weight", "quantised so by modelopt"}, ErrorCode::unsupported);
+  Files algorithm = plain();
+  algorithm.quantization = R"({"quant_method":"modelopt","quant_algo":"NVFP4"})";
+  algorithm.refused({"quant_algo", "NVFP4", "FP8"}, ErrorCode::unsupported);
   Files awq = plain();
   awq.quantization = R"({"quant_method":"awq","bits":4})";
   awq.refused({"quantization_config.quant_method", "awq", "compressed-tensors"}, ErrorCode::unsupported);
