@@ -32,6 +32,7 @@ struct BenchOptions {
   int runs = 3;                         // repetitions of each figure
   int block_size = 16;                  // tokens a block
   std::string safetensors_load_strategy = "auto";  // as LLMOptions has it
+  std::string quantization;                        // the same
   int threads = 0;                                 // 0 = physical cores
   std::string isa;                                 // forces a kernel table; empty = OCTET_ISA, then the fastest
 };

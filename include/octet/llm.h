@@ -47,6 +47,9 @@ struct LLMOptions {
   // The weights: lazy maps the files; eager copies them into memory on huge pages, which are read faster; auto
   // copies where the system grants such pages and the weights fit into half of the memory that is available.
   std::string safetensors_load_strategy = "auto";
+  // Quantises weights of 16 or 32 bits while loading, a scale for every row: fp8, int8, or empty: as they are.
+  // Embeddings and the output matrix stay as they are, as in vLLM; the files are mapped.
+  std::string quantization = {};
   // Whether a prompt that begins like an earlier one takes the keys and values of its beginning from the cache.
   // It changes no bit of an answer: docs/serving.md.
   bool enable_prefix_caching = true;

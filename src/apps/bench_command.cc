@@ -91,7 +91,8 @@ Command add_bench_command(CLI::App& program) {
       "  octet bench MODEL_DIR --depth 7000 --compare llama-bench=/usr/bin/llama-bench --gguf model-bf16.gguf");
   const auto flags = std::make_shared<BenchFlags>();
   BenchOptions& options = flags->options;
-  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
+  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, its Hugging Face name, or a GGUF file")
+      ->required();
   app->add_option("--depth", options.depths, "Tokens in the cache before what is timed [0,2048,7000]")
       ->delimiter(',')
       ->allow_extra_args(false);
@@ -118,7 +119,7 @@ Command add_bench_command(CLI::App& program) {
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
                   "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
-  add_loading_flags(*app, options.dtype, options.safetensors_load_strategy);
+  add_loading_flags(*app, options.dtype, options.safetensors_load_strategy, options.quantization);
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

@@ -9,7 +9,8 @@ namespace octet::apps {
 
 void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   LLMOptions& options = flags.options;
-  app.add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
+  app.add_option("MODEL_DIR", options.model, "Checkpoint directory, its Hugging Face name, or a GGUF file")
+      ->required();
   app.add_option("--kv-cache-dtype", options.kv_cache_dtype,
                  "auto (what the checkpoint asks for, else float16), fp8 (= fp8_e4m3), fp8_e4m3, fp8_e5m2, "
                  "fp8_per_token_head, int8_per_token_head, int8_hadamard_per_token_head (the most exact of "
@@ -30,7 +31,7 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_flag("--disable-hybrid-kv-cache-manager,!--no-disable-hybrid-kv-cache-manager",
                options.disable_hybrid_kv_cache_manager,
                "Keep the cache behind sliding windows too, so that prefixes can be shared [off]");
-  add_loading_flags(app, options.dtype, options.safetensors_load_strategy);
+  add_loading_flags(app, options.dtype, options.safetensors_load_strategy, options.quantization);
   app.add_option("--threads", options.threads, "Threads [the physical cores]");
   app.add_option("--isa", options.isa,
                  "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

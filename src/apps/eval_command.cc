@@ -115,7 +115,8 @@ Command add_eval_command(CLI::App& program) {
       "What the figures mean: docs/quality.md");
   const auto flags = std::make_shared<EvalFlags>();
   EvaluationOptions& options = flags->options;
-  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
+  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, its Hugging Face name, or a GGUF file")
+      ->required();
   app->add_option(
          "--configs", options.configs,
          "Caches to compare: a kv-cache-dtype, another checkpoint of the model as DIR or DIR:DTYPE, or a file "

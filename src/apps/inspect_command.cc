@@ -224,7 +224,8 @@ Command add_inspect_command(CLI::App& program) {
       program.add_subcommand("inspect", "Describe a checkpoint: shapes, dtypes, KV scales, cache costs");
   app->footer("Example:\n  octet inspect models/smollm2-135m-instruct");
   const auto flags = std::make_shared<InspectFlags>();
-  app->add_option("MODEL_DIR", flags->model, "Checkpoint directory, or its Hugging Face name")->required();
+  app->add_option("MODEL_DIR", flags->model, "Checkpoint directory, its Hugging Face name, or a GGUF file")
+      ->required();
   add_cache_dtype_flags(*app, flags->cache.kv_cache_dtype_k, flags->cache.kv_cache_dtype_v,
                         flags->cache.kv_cache_dtype_skip_layers);
   app->add_flag("--json", flags->json, "As one JSON object");

@@ -9,12 +9,16 @@ void add_dtype_flag(CLI::App& app, std::string& dtype) {
       ->check(CLI::IsMember({"float32", "bfloat16", "auto"}));
 }
 
-void add_loading_flags(CLI::App& app, std::string& dtype, std::string& load_strategy) {
+void add_loading_flags(CLI::App& app, std::string& dtype, std::string& load_strategy,
+                       std::string& quantization) {
   add_dtype_flag(app, dtype);
   app.add_option("--safetensors-load-strategy", load_strategy,
                  "Weights: lazy = mapped, eager = copied to huge pages (faster), "
                  "auto = eager where memory allows [auto]")
       ->check(CLI::IsMember({"auto", "lazy", "eager"}));
+  app.add_option("--quantization", quantization,
+                 "Quantise weights while loading, with a scale for every row: fp8 or int8 [as they are]")
+      ->check(CLI::IsMember({"fp8", "int8"}));
 }
 
 }  // namespace octet::apps

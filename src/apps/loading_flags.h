@@ -9,7 +9,8 @@ namespace octet::apps {
 // --dtype, as LLMOptions has it.
 void add_dtype_flag(CLI::App& app, std::string& dtype);
 
-// --dtype and --safetensors-load-strategy, as LLMOptions has them.
-void add_loading_flags(CLI::App& app, std::string& dtype, std::string& load_strategy);
+// --dtype, --safetensors-load-strategy and --quantization, as LLMOptions has them.
+void add_loading_flags(CLI::App& app, std::string& dtype, std::string& load_strategy,
+                       std::string& quantization);
 
 }  // namespace octet::apps

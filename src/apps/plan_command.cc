@@ -190,7 +190,8 @@ Command add_plan_command(CLI::App& program) {
       "  vllm serve --config plan.yaml");
   const auto flags = std::make_shared<PlanFlags>();
   CachePlanOptions& options = flags->options;
-  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, or its Hugging Face name")->required();
+  app->add_option("MODEL_DIR", options.model, "Checkpoint directory, its Hugging Face name, or a GGUF file")
+      ->required();
   app->add_option(
       "--kv-budget", flags->kv_budget,
       "Bytes for the cache, or a number with k, m, g, t (1000s) or K, M, G, T (1024s) [a quarter of the "

@@ -142,8 +142,9 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   check_options(options);
   BenchResult result;
   if (options.start) result.start = llm::measure_start(options);
-  llm::LoadedModel loaded = llm::load_model(files::find_model(options.model), options.isa, options.threads,
-                                            kChunkTokens, options.safetensors_load_strategy);
+  llm::LoadedModel loaded =
+      llm::load_model(files::find_model(options.model), options.isa, options.threads, kChunkTokens,
+                      options.safetensors_load_strategy, options.quantization);
   const model::ModelConfig& config = loaded.model->config();
   const Dtype dtype = llm::choose_dtype(options.dtype, config);
   loaded.model->set_dtype(dtype);
@@ -166,7 +167,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
 
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
-  result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings);
+  result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings) -
+                        loaded.quantized.before + loaded.quantized.bytes;
   for (const files::TensorView& tensor : loaded.checkpoint->tensors())
     result.checkpoint_bytes += static_cast<std::int64_t>(tensor.data.size());
   result.dtype = dtype_name(dtype);

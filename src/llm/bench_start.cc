@@ -19,6 +19,7 @@ BenchStart measure_start(const BenchOptions& options) {
   wanted.attention_math = options.attention_math;
   wanted.block_size = options.block_size;
   wanted.safetensors_load_strategy = options.safetensors_load_strategy;
+  wanted.quantization = options.quantization;
   wanted.threads = options.threads;
   wanted.isa = options.isa;
   SamplingParams one_token;

@@ -11,6 +11,7 @@
 #include "llm/key_offsets.h"
 #include "llm/scale_calculation.h"
 #include "model/kv_scale_loading.h"
+#include "model/weight_quantization.h"
 
 namespace octet::llm {
 
@@ -55,6 +56,14 @@ void check_load_strategy(const std::string& strategy) {
               "safetensors_load_strategy");
 }
 
+model::Quantization parse_quantization(const std::string& quantization) {
+  if (quantization.empty()) return model::Quantization::none;
+  if (quantization == "fp8") return model::Quantization::fp8;
+  if (quantization == "int8") return model::Quantization::int8;
+  throw Error(ErrorCode::invalid_argument, "expected fp8 or int8, found '" + quantization + "'",
+              "quantization");
+}
+
 // Weights on huge pages are read up to a quarter faster than mapped files, whose pages are small. But a copy
 // must not push the files, which other processes may map, or the cache out of memory.
 bool copying_pays(std::int64_t weight_bytes) {
@@ -83,19 +92,43 @@ void watch_scales(const ScaleCalculation& calculation, model::Model& model, Engi
 }  // namespace
 
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
-                       int max_batched_tokens, const std::string& load_strategy) {
+                       int max_batched_tokens, const std::string& load_strategy, const std::string& asked) {
   require_range(threads, 0, kMostThreads, "threads");
   check_load_strategy(load_strategy);
+  const model::Quantization quantization = parse_quantization(asked);
+  if (quantization != model::Quantization::none && load_strategy == "eager")
+    throw Error(ErrorCode::invalid_argument,
+                "eager would copy weights that quantization reads once: expected auto or lazy",
+                "safetensors_load_strategy");
   LoadedModel loaded;
   loaded.table = &choose_kernels(isa);
   auto checkpoint = std::make_shared<files::Checkpoint>(files::Checkpoint::open(directory));
   loaded.threads = std::make_unique<ThreadPool>(threads);
-  if (load_strategy == "eager" || (load_strategy == "auto" && copying_pays(checkpoint->weight_bytes())))
+  // What will be quantised is read once.
+  const bool read_once = quantization != model::Quantization::none && load_strategy == "auto";
+  if (load_strategy == "eager" ||
+      (!read_once && load_strategy == "auto" && copying_pays(checkpoint->weight_bytes())))
     loaded.copied = checkpoint->copy_to_memory(*loaded.threads);
   loaded.checkpoint = std::move(checkpoint);
   loaded.model =
       std::make_unique<model::Model>(loaded.checkpoint, *loaded.table, *loaded.threads, max_batched_tokens);
+  if (quantization == model::Quantization::none) return loaded;
+  loaded.quantized = loaded.model->quantize_weights(quantization);
+  if (loaded.quantized.count == 0)
+    throw Error(ErrorCode::invalid_argument,
+                "no linear layer of this checkpoint can be quantised to " + asked + ": its weights are already",
+                "quantization");
   return loaded;
+}
+
+std::string describe_weights(const LoadedModel& loaded, const std::string& quantization) {
+  std::string text = model::describe_quantized_weights(*loaded.checkpoint);
+  if (const model::QuantizedLayers& made = loaded.quantized; made.count > 0)
+    text += (text.empty() ? "" : "; ") + std::string("quantization ") + quantization + ": " +
+            std::to_string(made.count) + " linear layers take " + std::to_string(made.bytes) +
+            " bytes instead of " + std::to_string(made.before) + ", " +
+            std::to_string(made.before - made.bytes) + " saved";
+  return text;
 }
 
 Dtype choose_dtype(const std::string& dtype, const model::ModelConfig& config) {
@@ -112,7 +145,7 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   const ScaleCalculation calculation =
       read_scale_calculation(options.calculate_kv_scales, options.kv_scale_strategy);
   LoadedModel loaded = load_model(options.model, options.isa, options.threads, options.max_num_batched_tokens,
-                                  options.safetensors_load_strategy);
+                                  options.safetensors_load_strategy, options.quantization);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();
   loaded.model->set_dtype(choose_dtype(options.dtype, config));
@@ -146,6 +179,8 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   setup.scale_strategy = std::move(choice.scale_strategy);
   setup.attention_math = options.attention_math;
   setup.notices = std::move(choice.notices);
+  if (std::string notice = describe_weights(loaded, options.quantization); !notice.empty())
+    setup.notices.push_back(std::move(notice));
   if (std::string notice = describe_key_offsets(config, loaded.model->weights(), layout); !notice.empty())
     setup.notices.push_back(std::move(notice));
   if (std::string notice = describe_scarce_memory(kv::KvCapacity(layout, demand).bytes(num_blocks));

@@ -29,13 +29,18 @@ struct LoadedModel {
   const kernels::KernelTable* table = nullptr;
   std::unique_ptr<ThreadPool> threads;
   std::unique_ptr<model::Model> model;
+  model::QuantizedLayers quantized = {};  // where weights were quantised while loading
   bool copied = false;  // the weights stand in memory of this process, not in mappings of the files
 };
 
-// Opens `directory` and builds the model; `load_strategy` as LLMOptions::safetensors_load_strategy.
+// Opens `directory` and builds the model; `load_strategy` and `quantization` as LLMOptions has them.
 // Throws Error as LLM's constructor does.
 LoadedModel load_model(const std::string& directory, const std::string& isa, int threads,
-                       int max_batched_tokens, const std::string& load_strategy);
+                       int max_batched_tokens, const std::string& load_strategy,
+                       const std::string& quantization = {});
+
+// One line about the weights where they are quantised, in the checkpoint or while loading; else empty.
+std::string describe_weights(const LoadedModel& loaded, const std::string& quantization);
 
 // LLMOptions::dtype for this model: float32 or bfloat16. Throws Error{invalid_argument} for anything but
 // float32, bfloat16 and auto.
