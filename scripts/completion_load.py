@@ -115,6 +115,25 @@ async def _run_all(port, requests, concurrency):
     return answers
 
 
+async def _ask_beside(port, request, later, pause):
+    first = asyncio.create_task(_ask(port, request))
+    await asyncio.sleep(pause)
+    return await asyncio.gather(first, _ask(port, later))
+
+
+def run_beside(port, request, later, pause):
+    """What an answer that is being written suffers from a request that comes `pause` seconds later: times in seconds."""
+    answer, other = asyncio.run(_ask_beside(port, request, later, pause))
+    first_token = other.text_times[0] if other.text_times else other.ended
+    times = [time for time in answer.text_times if time <= first_token]
+    gaps = [after - before for before, after in zip(times, times[1:])]
+    beside = [gap for gap, after in zip(gaps, times[1:]) if after > other.begun]
+    return {"failures": [each.failure() for each in (answer, other) if each.failure()],
+            "alone": _median_and_p99([gap for gap, after in zip(gaps, times[1:]) if after <= other.begun]),
+            "beside": _median_and_p99(beside), "longest": max(beside, default=None), "tokens_beside": len(beside),
+            "first_token": first_token - other.begun}
+
+
 def _own_cpu_seconds():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime

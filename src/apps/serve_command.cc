@@ -52,7 +52,10 @@ void install_stop_handler() {
 void add_batching_flags(CLI::App& app, ServeFlags& flags) {
   LLMOptions& llm = flags.engine.options;
   app.add_option("--max-num-seqs", llm.max_num_seqs, "Sequences that run at once [32]");
-  app.add_option("--max-num-batched-tokens", llm.max_num_batched_tokens, "Tokens of one step [512]");
+  // Half of generate's: others wait for a step that computes a prompt, and a smaller one costs the prompt
+  // little.
+  llm.max_num_batched_tokens = 256;
+  app.add_option("--max-num-batched-tokens", llm.max_num_batched_tokens, "Tokens of one step [256]");
   app.add_option("--max-queue", flags.options.max_queue,
                  "Answers that may wait beyond those that run; more get 429 [1024]");
 }

@@ -22,7 +22,7 @@ struct EngineOptions {
   int max_num_batched_tokens = 512;  // tokens in one step
   int max_model_len = 0;             // tokens of prompt + output
   bool enable_prefix_caching = true;
-  int admission_lookahead = 64;  // a request starts where all that run can add so many tokens beside it
+  int admission_lookahead = 128;  // a request starts where all that run can add so many tokens beside it
 };
 
 // What the engine is doing, and how often the cache was too small for it.

@@ -32,7 +32,7 @@ struct SchedulerLimits {
   int max_num_seqs = 0;            // sequences in one step
   int max_num_batched_tokens = 0;  // tokens in one step
   bool prefix_caching = false;     // whether prompts that begin alike share blocks
-  int lookahead = 64;              // tokens that all who run must be able to add before another one starts
+  int lookahead = 128;             // tokens that all who run must be able to add before another one starts
 };
 
 // The step computes positions [computed, computed + num_tokens) of the sequence.

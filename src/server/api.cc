@@ -1,6 +1,7 @@
 #include "server/api.h"
 
 #include <octet/version.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <ctime>
@@ -34,6 +35,14 @@ constexpr Route kRoutes[] = {
     {"POST", "/detokenize", false},
 };
 constexpr std::string_view kModelPath = "/v1/models/";  // and a model's name behind it
+
+// A page of any origin may make its browser send a form or plain text anywhere, unasked: such requests would be
+// computed, though the page never sees the answer. For JSON the browser asks first (OPTIONS), and hears no.
+bool comes_from_a_page_unasked(const HttpRequest& request) {
+  constexpr std::string_view kJson = "application/json";
+  return request.method == "POST" && !request.origin.empty() &&
+         strncasecmp(request.content_type.c_str(), kJson.data(), kJson.size()) != 0;
+}
 
 const Route* find_route(const std::string& path) {
   const std::string_view known = path.starts_with(kModelPath) ? std::string_view("/v1/models") : path;
@@ -97,6 +106,9 @@ bool Api::admit(const HttpRequest& request, HttpResponse& response) {
     if (!route->open && !keys_.allow(request.authorization))
       throw ApiError(401, "expected a valid API key in the header Authorization: Bearer …", {},
                      "invalid_api_key");
+    if (comes_from_a_page_unasked(request))
+      throw ApiError(415, "expected the Content-Type application/json from a web page", {},
+                     "unsupported_media_type");
     return true;
   } catch (const ApiError& error) {
     fill(response, error, *request.record);

@@ -1,5 +1,6 @@
 // The paths that generate: from a request's JSON to the engine, and from its updates to JSON or events.
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <string>
 
@@ -25,15 +26,23 @@ void check_logprobs(const std::optional<int>& count, const char* field) {
 // The first error that the parameters have by themselves, before anything is sized by them.
 void check(const SamplingParams& params, std::size_t prompts, int max_unfinished) {
   constexpr std::size_t kMaxAnswers = 4096;
-  constexpr std::size_t kMaxStopStrings = 1024;  // the engine's thread looks for each behind every token
+  // The engine's thread looks for each behind every token, and for the beginnings of those that may come.
+  constexpr std::size_t kMaxStops = 1024, kMaxStopBytes = 8192;
   params.validate();
   check_logprobs(params.logprobs, "logprobs");
   check_logprobs(params.prompt_logprobs, "prompt_logprobs");
-  if (params.stop.size() > kMaxStopStrings)
+  const auto check_most = [](const char* field, std::size_t found, std::size_t most, const char* what) {
+    if (found <= most) return;
     throw ApiError(400,
-                   "stop: expected at most " + std::to_string(kMaxStopStrings) + " strings, found " +
-                       std::to_string(params.stop.size()),
-                   "stop");
+                   std::string(field) + ": expected at most " + std::to_string(most) + what + ", found " +
+                       std::to_string(found),
+                   field);
+  };
+  check_most("stop", params.stop.size(), kMaxStops, " strings");
+  const auto bytes = [](std::size_t sum, const std::string& stop) { return sum + stop.size(); };
+  check_most("stop", std::accumulate(params.stop.begin(), params.stop.end(), std::size_t{0}, bytes),
+             kMaxStopBytes, " bytes in all strings together");
+  check_most("stop_token_ids", params.stop_token_ids.size(), kMaxStops, " ids");
   const std::size_t answers = static_cast<std::size_t>(params.n) * prompts;
   const std::string field = params.n > 1 ? "n" : "prompt";
   if (answers > kMaxAnswers)

@@ -36,6 +36,7 @@ class CompletionAnswer final : public Answer {
   CompletionAnswer(AnswerIdentity identity, const CompletionRequest& request, std::vector<Echo> echo)
       : identity_(std::move(identity)), options_(request.answer), params_(request.params) {
     echoes_ = request.echo;
+    prompt_only_ = request.prompt_only;
     shows_prompt_logprobs_ = request.prompt_logprobs;
     prompts_.resize(request.prompts.size());
     for (std::size_t p = 0; p < echo.size(); ++p) prompts_[p].echo = std::move(echo[p]);
@@ -43,8 +44,10 @@ class CompletionAnswer final : public Answer {
     choices_.resize(answers, {CompletionLogprobs(options_.tokens_as_ids), false, {}, {}, {}, {}});
   }
 
-  std::string chunks(std::size_t prompt, const GenerationUpdate& update) override {
+  std::string chunks(std::size_t prompt, const GenerationUpdate& given) override {
     std::string events;
+    const GenerationUpdate ends = prompt_only_ ? without_tokens(given) : GenerationUpdate();
+    const GenerationUpdate& update = prompt_only_ ? ends : given;
     if (!update.prompt_logprobs.empty()) prompts_.at(prompt).logprobs = update.prompt_logprobs;
     for (const ChoiceUpdate& news : update.choices) {
       const std::size_t index = index_of(prompt, news);
@@ -63,7 +66,9 @@ class CompletionAnswer final : public Answer {
     return events;
   }
 
-  void add(std::size_t prompt, const GenerationUpdate& update) override {
+  void add(std::size_t prompt, const GenerationUpdate& given) override {
+    const GenerationUpdate ends = prompt_only_ ? without_tokens(given) : GenerationUpdate();
+    const GenerationUpdate& update = prompt_only_ ? ends : given;
     if (!update.prompt_logprobs.empty()) prompts_.at(prompt).logprobs = update.prompt_logprobs;
     for (const ChoiceUpdate& news : update.choices) {
       CompletionChoice& choice = choices_.at(index_of(prompt, news));
@@ -85,17 +90,28 @@ class CompletionAnswer final : public Answer {
                                             choice.finish_reason, std::move(choice.stop_reason)));
       if (shows_prompt_logprobs_) body["choices"].back()["prompt_logprobs"] = prompt_logprobs(prompt.logprobs);
     }
-    body["usage"] = usage_json(usage);
+    body["usage"] = usage_json(said(usage));
     return to_text(body);
   }
 
   std::string usage_chunk(const TokenUsage& usage) override {
     Json body = head();
-    body["usage"] = usage_json(usage);
+    body["usage"] = usage_json(said(usage));
     return event(body);
   }
 
  private:
+  TokenUsage said(TokenUsage usage) const {
+    if (prompt_only_) usage.completion_tokens = 0;
+    return usage;
+  }
+  GenerationUpdate without_tokens(GenerationUpdate update) const {
+    for (ChoiceUpdate& choice : update.choices)
+      choice = {choice.index, {}, {}, {}, choice.finish_reason.empty() ? "" : "length", {}};
+    update.usage = said(update.usage);
+    return update;
+  }
+
   std::size_t index_of(std::size_t prompt, const ChoiceUpdate& news) const {
     return prompt * static_cast<std::size_t>(params_.n) + static_cast<std::size_t>(news.index);
   }
@@ -132,6 +148,7 @@ class CompletionAnswer final : public Answer {
   AnswerOptions options_;
   SamplingParams params_;
   bool echoes_ = false;
+  bool prompt_only_ = false;
   bool shows_prompt_logprobs_ = false;
   std::vector<CompletionPrompt> prompts_;
   std::vector<CompletionChoice> choices_;

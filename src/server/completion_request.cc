@@ -47,6 +47,8 @@ CompletionRequest parse_completion_request(std::string_view body, const Sampling
   if (const auto max_tokens = fields.integer("max_tokens")) request.params.max_tokens = max_tokens;
   request.params.logprobs = fields.integer("logprobs");
   request.echo = fields.boolean("echo").value_or(false);
+  request.prompt_only = request.echo && request.params.max_tokens == 0;  // OpenAI's way to score a text
+  if (request.prompt_only) request.params.max_tokens = 1;
   request.prompt_logprobs = request.params.prompt_logprobs.has_value();
   if (request.echo && request.params.logprobs && !request.params.prompt_logprobs)
     request.params.prompt_logprobs = request.params.logprobs;

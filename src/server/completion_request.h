@@ -18,6 +18,7 @@ struct CompletionRequest {
   SamplingParams params;
   bool add_special_tokens = true;
   bool echo = false;
+  bool prompt_only = false;      // echo with max_tokens 0: params ask for a token, which is not said
   bool prompt_logprobs = false;  // vLLM's, beside those of an echo
 };
 

@@ -37,6 +37,7 @@ struct HttpRequest {
   std::string body;
   std::string authorization;  // header values; empty = not there
   std::string origin;
+  std::string content_type;
   std::string access_control_request_headers;
   std::function<bool()> client_gone;  // asks the socket
   RequestRecord* record = nullptr;

@@ -69,6 +69,7 @@ HttpRequest to_request(const httplib::Request& request, Exchange& exchange) {
           {},
           header(request, "Authorization"),
           header(request, "Origin"),
+          header(request, "Content-Type"),
           header(request, "Access-Control-Request-Headers"),
           [connection = &exchange.connection] { return connection->client_gone(); },
           &exchange.record};

@@ -194,6 +194,7 @@ TEST(Windows, PreemptionInEitherGroupGivesTheSame) {
     for (const int budget : {9, 100}) {
       setting.engine.max_num_batched_tokens = budget;
       setting.engine.max_num_seqs = 8;
+      setting.engine.admission_lookahead = 64;  // less than answers have
       Harness harness(checkpoint, setting);
       EXPECT_EQ(harness.run(requests), expected) << full << " and " << windowed << " blocks, budget " << budget;
       EXPECT_GT(harness.engine().stats().num_preemptions, 0) << full << " and " << windowed << " blocks";

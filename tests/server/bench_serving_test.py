@@ -70,7 +70,7 @@ class Client(unittest.TestCase):
 
 
 class Program(unittest.TestCase):
-    def test_every_request_and_preemption_is_counted(self):
+    def test_every_request_is_counted(self):
         with tempfile.TemporaryDirectory() as folder:
             scripted_checkpoint.write(folder, ["Hello"])
             output = pathlib.Path(folder) / "measured.json"
@@ -82,8 +82,8 @@ class Program(unittest.TestCase):
         self.assertEqual(len(measured["requests"]), 1)
         sixteen, eight = measured["overflow"]
         self.assertEqual((sixteen["output_tokens"], eight["output_tokens"]), (20 * 96, 20 * 96))
-        # How many depends on when requests arrive, and so does which cache has fewer.
-        self.assertGreater(sixteen["preemptions"], 0)
+        # 100 KiB hold three whole requests of 16 bits and six of FP8, and none starts that would have to give way.
+        self.assertEqual((sixteen["preemptions"], eight["preemptions"]), (0, 0))
         self.assertGreater(eight["most_running"], sixteen["most_running"])
 
 

@@ -157,6 +157,14 @@ class OpenAiClientTest(ServerTest):
         self.assertGreater(logprobs.token_logprobs[1], -0.01)  # b follows a
         self.assertLess(logprobs.token_logprobs[2], -10)       # x does not follow b
         self.assertEqual(logprobs.text_offset, [0, 1, 2, 3, 4])
+        for stream in (False, True):  # no more than the prompt
+            got = self.client.completions.create(model="scripted", prompt="abx", max_tokens=0, logprobs=1, echo=True, stream=stream,
+                                                 **({"stream_options": {"include_usage": True}} if stream else {}))
+            chunks = list(got) if stream else [got]
+            choices = [choice for chunk in chunks for choice in chunk.choices]
+            self.assertEqual("".join(choice.text for choice in choices), "abx")
+            self.assertEqual([token for choice in choices if choice.logprobs for token in choice.logprobs.tokens], ["a", "b", "x"])
+            self.assertEqual((choices[-1].finish_reason, chunks[-1].usage.completion_tokens), ("length", 0))
         got = self.client.chat.completions.create(model="scripted", messages=HELLO, extra_body={"prompt_logprobs": 0})
         self.assertEqual(len(got.model_extra["prompt_logprobs"]), got.usage.prompt_tokens)
 
@@ -264,6 +272,8 @@ class ApiTest(ServerTest):
             ("/v1/completions", {"prompt": "a", "logprobs": 21}, "logprobs"),
             ("/v1/completions", {"prompt": "a", "prompt_logprobs": 21}, "prompt_logprobs"),
             ("/v1/completions", {"prompt": "a", "stop": ["x"] * 1025}, "stop"),
+            ("/v1/completions", {"prompt": "a", "stop": ["x" * 8000, "y" * 193]}, "stop"),
+            ("/v1/completions", {"prompt": "a", "stop_token_ids": [1] * 1025}, "stop_token_ids"),
         ]:
             with self.subTest(body=body):
                 self.assertEqual(self.assert_error(self.server.post(path, body), 400, field)["param"], field)
@@ -414,6 +424,12 @@ class ApiTest(ServerTest):
         self.assertIn("POST", allowed[1]["Access-Control-Allow-Methods"])
         other = self.server.request("GET", "/v1/models", headers={"Origin": "https://b.example"})
         self.assertNotIn("Access-Control-Allow-Origin", other[1])
+        # What browsers send for any page without asking is not computed.
+        body = json.dumps({"prompt": "a", "max_tokens": 1})
+        for content_type, status in [("text/plain", 415), ("application/x-www-form-urlencoded", 415), (None, 415),
+                                     ("application/json; charset=utf-8", 200), ("Application/JSON", 200)]:
+            headers = {"Origin": "https://b.example", **({"Content-Type": content_type} if content_type else {})}
+            self.assertEqual(self.server.request("POST", "/v1/completions", body, headers)[0], status, content_type)
 
     def test_prompts_are_not_logged(self):
         self.server.post("/v1/completions", {"prompt": "secretive", "max_tokens": 2, "stop": "secretive"})
