@@ -1,5 +1,5 @@
 // Any bytes as a GGUF file: refused with an Error, or read into metadata that converts or says why not, and
-// tensors that lie inside the bytes.
+// tensors that lie inside the bytes; and then as a checkpoint.
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "files/gguf.h"
+#include "files/gguf_checkpoint.h"
 
 namespace {
 
@@ -50,6 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       for (const std::int64_t each : tensor.shape) elements *= each;
       if (tensor.elements() != elements) std::abort();
     }
+    octet::files::translate_gguf(contents, "fuzz");
   } catch (const octet::Error&) {
   }
   return 0;

@@ -84,7 +84,7 @@ double llama3_factor(double theta, std::int64_t head_dim, std::size_t i, double 
 // confirm.
 Json llama3_scaling(const TensorView& factors, double theta, std::int64_t head_dim) {
   const std::vector<float> values = factors.to_floats();
-  if (values.size() != static_cast<std::size_t>(head_dim / 2))
+  if (values.empty() || values.size() != static_cast<std::size_t>(head_dim / 2))
     factors.fail("expected " + std::to_string(head_dim / 2) + " numbers, found " +
                  std::to_string(values.size()));
   const double factor = static_cast<double>(values.back());

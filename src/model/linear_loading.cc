@@ -89,19 +89,34 @@ GroupScales read_row_scales(const TensorView& tensor, const Linear& linear) {
   return groups;
 }
 
-// DeepSeek's: a scale for a block of weight_block_size, whose default there is 128 x 128.
+// A block's rows and columns, as [128, 128] in a config.
+void read_block_sizes(const files::JsonValue& block, GroupScales& groups) {
+  const auto sizes = block.elements();
+  if (sizes.size() != 2) block.fail("expected two sizes, found " + block.dump());
+  groups.group_rows = static_cast<int>(sizes[0].as_int(1, 1 << 20));
+  groups.group_cols = static_cast<int>(sizes[1].as_int(32, 1 << 20));
+  if (groups.group_cols % 32 != 0) block.fail("expected a multiple of 32 columns, found " + block.dump());
+}
+
+// A scale for each block: DeepSeek's weight_block_size, whose default there is 128 x 128, or the
+// block_structure of compressed-tensors. Where several groups state one, the first whose blocks are as many as
+// the scales.
 GroupScales read_block_scales(const Checkpoint& checkpoint, const TensorView& tensor, const Linear& linear) {
+  const auto over = [](int size, int group) { return static_cast<std::int64_t>((size + group - 1) / group); };
   GroupScales groups;
   groups.group_rows = groups.group_cols = 128;
   const auto config = checkpoint.config().find("quantization_config");
-  if (const auto block = config ? config->find("weight_block_size") : std::nullopt) {
-    const auto sizes = block->elements();
-    if (sizes.size() != 2) block->fail("expected two sizes, found " + block->dump());
-    groups.group_rows = static_cast<int>(sizes[0].as_int(1, 1 << 20));
-    groups.group_cols = static_cast<int>(sizes[1].as_int(32, 1 << 20));
-    if (groups.group_cols % 32 != 0) block->fail("expected a multiple of 32 columns, found " + block->dump());
+  if (const auto block = config ? config->find("weight_block_size") : std::nullopt)
+    read_block_sizes(*block, groups);
+  const auto schemes = config ? config->find("config_groups") : std::nullopt;
+  for (const std::string& name : schemes ? schemes->keys() : std::vector<std::string>()) {
+    const auto scheme = schemes->find(name);
+    const auto weights = scheme && scheme->is_object() ? scheme->find("weights") : std::nullopt;
+    const auto block = weights ? weights->find("block_structure") : std::nullopt;
+    if (!block) continue;
+    read_block_sizes(*block, groups);
+    if (tensor.elements() == over(linear.rows, groups.group_rows) * over(linear.cols, groups.group_cols)) break;
   }
-  const auto over = [](int size, int group) { return static_cast<std::int64_t>((size + group - 1) / group); };
   groups.scales =
       read_scales(tensor, over(linear.rows, groups.group_rows), over(linear.cols, groups.group_cols));
   return groups;
@@ -172,8 +187,12 @@ void take_scaled_codes(const Checkpoint& checkpoint, const std::string& name, co
   linear.weight = tensor.data.data();
   linear.format = tensor.dtype == TensorDtype::I8 ? WeightFormat::int8_groups : WeightFormat::fp8_groups;
   const TensorView* inverse = checkpoint.find(name + ".weight_scale_inv");
-  GroupScales groups = inverse ? read_block_scales(checkpoint, *inverse, linear)
-                               : read_row_scales(checkpoint.at(name + ".weight_scale"), linear);
+  const TensorView& scale = inverse ? *inverse : checkpoint.at(name + ".weight_scale");
+  // Fewer rows of scales than of weights, but not one for all.
+  const bool in_blocks =
+      inverse || (scale.shape.size() == 2 && scale.elements() > 1 && scale.shape[0] < linear.rows);
+  GroupScales groups =
+      in_blocks ? read_block_scales(checkpoint, scale, linear) : read_row_scales(scale, linear);
   if (const TensorView* zero_point = checkpoint.find(name + ".weight_zero_point"))
     for (const std::byte byte : zero_point->data)
       if (byte != std::byte{0})

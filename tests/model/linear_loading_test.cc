@@ -51,7 +51,7 @@ TEST_P(QuantizedCheckpoint, LogitsAreThoseOfTransformers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiny, QuantizedCheckpoint,
-                         ::testing::Values("fp8_channel", "fp8_tensor", "w4a16", "w4a16_asym",
+                         ::testing::Values("fp8_channel", "fp8_tensor", "fp8_block", "w4a16", "w4a16_asym",
                                            "w8a16", "int8", "modelopt", "deepseek", "static"),
                          [](const auto& test) { return test.param; });
 
