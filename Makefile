@@ -1,7 +1,7 @@
 # The one place to start: `make demo` shows Octet at work, `make test` proves it. Each target sets up what it
 # needs (scripts/setup) and is quick when nothing has changed. CMake does the building; see docs/building.md.
 .DEFAULT_GOAL := help
-.PHONY: help setup build model demo test fuzz soak test-page test-interop bench-peers bench-serve bench-kernels clean
+.PHONY: help setup build model demo test fuzz soak test-page python test-interop bench-peers bench-serve bench-kernels clean
 
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 30
@@ -17,6 +17,7 @@ help:
 	@echo "make fuzz          run the fuzz targets for FUZZ_SECONDS=$(FUZZ_SECONDS) each"
 	@echo "make soak          the server under 16 unruly clients for SOAK_SECONDS=$(SOAK_SECONDS)"
 	@echo "make test-page     drive the server's page in headless Chromium, which must be there"
+	@echo "make python        build the Python package's wheel and test it in virtual environments of its own"
 	@echo "make test-interop  compare with transformers (installs torch: some gigabytes)"
 	@echo "make bench-peers   benchmark beside llama.cpp and llm-compressor (builds and installs them)"
 	@echo "make bench-serve   the server under load, beside llama.cpp's (takes some minutes)"
@@ -49,6 +50,10 @@ soak: build
 
 test-page: build
 	@.venv/bin/python -B tests/server/page_test.py build/octet --require-chromium
+
+python: build model
+	@scripts/setup python
+	@scripts/test-python
 
 test-interop: build model
 	@scripts/test-interop $(MODEL)

@@ -20,7 +20,8 @@ for chunk in client.chat.completions.create(model=model, messages=question, max_
         print(chunk.choices[0].delta.content or "", end="", flush=True)
     else:
         usage = chunk.usage
-        print(f"\n\n{usage.prompt_tokens} tokens of prompt, {usage.prompt_tokens_details.cached_tokens} of them cached; "
+        cached = usage.prompt_tokens_details.cached_tokens
+        print(f"\n\n{usage.prompt_tokens} tokens of prompt, {cached} of them cached; "
               f"{usage.completion_tokens} of answer")
 
 weather = {"type": "function", "function": {
@@ -28,7 +29,8 @@ weather = {"type": "function", "function": {
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
 try:
     answer = client.chat.completions.create(
-        model=model, messages=[{"role": "user", "content": "What is the weather in Oslo?"}], tools=[weather], max_tokens=120)
+        model=model, messages=[{"role": "user", "content": "What is the weather in Oslo?"}], tools=[weather],
+        max_tokens=120)
 except openai.BadRequestError as error:
     print("no tools:", error.message)
 else:

@@ -31,7 +31,7 @@ _INERT: dict[str, tuple[tuple[Any, ...], str]] = {
     "pipeline": ((None, "basic", "sequential", "independent"), "the whole model fits where it runs"),
     "clear_sparse_session": ((True, False), "there are no sessions"),
     "log_dir": ((None,), "nothing is logged to files"),
-    "splits": ((None,), "give the split itself, dataset=ds[\"train\"]"),
+    "splits": ((None,), 'give the split itself, dataset=ds["train"]'),
     "dataset_config_name": ((None,), "give the dataset itself"),
     "dataset_path": ((None,), "give the file as dataset"),
     "preprocessing_func": ((None,), "map the dataset before"),
@@ -113,7 +113,7 @@ def oneshot(
     options.shuffle = shuffle_calibration_samples
     options.max_seq_length = max_seq_length
     if dataset is None:
-        raise InvalidArgumentError("expected a dataset, or method=\"bound\"", "dataset")
+        raise InvalidArgumentError('expected a dataset, or method="bound"', "dataset")
     if is_path(dataset):
         options.dataset = os.fspath(dataset)
         return _run(options, use_tqdm)

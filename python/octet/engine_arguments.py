@@ -64,7 +64,11 @@ class EngineArguments:
 
     def __init__(self, model: str | os.PathLike[str], given: dict[str, Any], function: str) -> None:
         given = dict(given)
-        if "tokenizer" in given and given["tokenizer"] is not None and os.fspath(given["tokenizer"]) == os.fspath(model):
+        if (
+            "tokenizer" in given
+            and given["tokenizer"] is not None
+            and os.fspath(given["tokenizer"]) == os.fspath(model)
+        ):
             del given["tokenizer"]
         take_inert(function, given, _INERT)
         known = (*OPTIONS, *_OTHER)
@@ -119,5 +123,6 @@ def _scales_from(value: bool | str) -> str:
         return ""
     if isinstance(value, str):
         return value
-    raise InvalidArgumentError(f"expected True, False, 'random', 'prompt' or 'bound', found {value!r}",
-                               "calculate_kv_scales")
+    raise InvalidArgumentError(
+        f"expected True, False, 'random', 'prompt' or 'bound', found {value!r}", "calculate_kv_scales"
+    )

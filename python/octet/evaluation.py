@@ -1,4 +1,4 @@
-"""What a KV cache costs in quality, measured: perplexity, divergence, drift of greedy text, layers and heads, needles."""
+"""What a KV cache costs in quality, measured: perplexity, divergence, drift of text, layers and heads, needles."""
 
 from __future__ import annotations
 
@@ -116,8 +116,17 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     likelihood = row.pop("likelihood") or {}
     drift = row.pop("drift") or {}
     layers, needles = row.pop("layers"), row.pop("needles")
-    figures = ("perplexity", "mean_nll", "mean_kl", "kl_standard_error", "median_kl", "p99_kl", "largest_kl",
-               "top1_agreement", "by_position")
+    figures = (
+        "perplexity",
+        "mean_nll",
+        "mean_kl",
+        "kl_standard_error",
+        "median_kl",
+        "p99_kl",
+        "largest_kl",
+        "top1_agreement",
+        "by_position",
+    )
     return {
         **row,
         **{name: likelihood.get(name) for name in figures},

@@ -163,19 +163,20 @@ class LLM:
 
     @staticmethod
     def _wait(submitted: list[Submission], mailbox: _octet.Mailbox, use_tqdm: bool | Callable[..., Any]) -> None:
-        # Signal handlers run between two waits; a signal ends one.
+        # Signal handlers run between two waits; a signal ends one. A request that has ended may still ring, for news
+        # that were taken together with its last.
         bar = open_bar(use_tqdm, len(submitted), "Processed prompts", "prompt")
-        unfinished = len(submitted)
+        unfinished = set(range(len(submitted)))
         tokens = 0
         try:
             while unfinished:
                 mailbox.wait(1.0)
-                for key in mailbox.take():
+                for key in unfinished.intersection(mailbox.take()):
                     request = submitted[key].request
                     while request.advance():
                         pass
                     if request.output.finished:
-                        unfinished -= 1
+                        unfinished.remove(key)
                         tokens += request.usage.completion_tokens
                         bar.set_postfix_str(f"{tokens} tokens", refresh=False)
                         bar.update(1)
@@ -222,7 +223,9 @@ class LLM:
         InvalidArgumentError as generate().
         """
         ids = as_prompts(prompt, "prompt")[0]
-        return as_array(_octet.logits(self._engine, self._engine.encode(ids, True) if isinstance(ids, str) else ids, last_only))
+        return as_array(
+            _octet.logits(self._engine, self._engine.encode(ids, True) if isinstance(ids, str) else ids, last_only)
+        )
 
     def _num_layers(self) -> int:
         if self._layers is None:

@@ -58,7 +58,7 @@ def _in_folder(name: str, revision: str | None, folder: str) -> str:
             os.environ["HF_HUB_CACHE"] = before
 
 
-def _hub():  # noqa: ANN202 - a function of a package that may not be there
+def _hub():
     try:
         from huggingface_hub import snapshot_download
     except ImportError:

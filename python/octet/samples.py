@@ -28,7 +28,9 @@ def _as_line(sample: Any, index: int, text_column: str) -> str:
     if isinstance(sample, str):
         return json.dumps({"text": sample})
     if not isinstance(sample, Mapping):
-        raise InvalidArgumentError(f"expected text or a dict, found {type(sample).__name__}", f"dataset: sample {index}")
+        raise InvalidArgumentError(
+            f"expected text or a dict, found {type(sample).__name__}", f"dataset: sample {index}"
+        )
     if text_column in sample and "input_ids" not in sample and "messages" not in sample:
         return json.dumps({"text": _plain(sample[text_column])})
     for column in _COLUMNS:

@@ -107,7 +107,6 @@ class SamplingParams:
         self.stop = [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
         self.stop_token_ids = list(self.stop_token_ids or [])
         if self.truncate_prompt_tokens is not None and self.truncate_prompt_tokens < 1:
-
             raise InvalidArgumentError(
                 f"expected 1 or more tokens, or None, found {self.truncate_prompt_tokens}", "truncate_prompt_tokens"
             )
@@ -146,7 +145,9 @@ class SamplingParams:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        changed = {n: getattr(self, n) for n, d in _FIELDS.items() if getattr(self, n) not in (d, [] if d is None else d)}
+        changed = {
+            n: getattr(self, n) for n, d in _FIELDS.items() if getattr(self, n) not in (d, [] if d is None else d)
+        }
         return f"SamplingParams({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
 

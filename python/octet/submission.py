@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, Union
+from typing import Any, TypedDict
 
 from octet import _octet
 from octet.errors import InvalidArgumentError
@@ -23,7 +23,7 @@ class TokensPrompt(TypedDict):
     prompt_token_ids: list[int]
 
 
-Prompt = Union[str, list[int], TextPrompt, TokensPrompt]
+Prompt = str | list[int] | TextPrompt | TokensPrompt
 
 
 def _is_token_ids(value: Any) -> bool:

@@ -69,7 +69,9 @@ class QuantizationModifier:
         schemes = [("kv_cache_scheme", self.kv_cache_scheme)] if self.kv_cache_scheme else []
         schemes += [(f"config_groups[{name!r}].input_activations", args) for name, args in attention]
         if not schemes:
-            raise InvalidArgumentError("expected kv_cache_scheme or config_groups, found neither", "QuantizationModifier")
+            raise InvalidArgumentError(
+                "expected kv_cache_scheme or config_groups, found neither", "QuantizationModifier"
+            )
         settings = [_settings(name, args) for name, args in schemes]
         for (name, _), found in zip(schemes[1:], settings[1:], strict=True):
             if found != settings[0]:
