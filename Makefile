@@ -56,6 +56,7 @@ python: build model
 	@scripts/test-python
 
 test-interop: build model
+	@scripts/setup python
 	@scripts/test-interop $(MODEL)
 
 bench-peers: build model

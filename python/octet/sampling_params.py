@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,29 +20,6 @@ class RequestOutputKind(enum.Enum):
     FINAL_ONLY = 2
 
 
-_FIELDS: dict[str, Any] = {
-    "n": 1,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "repetition_penalty": 1.0,
-    "temperature": 1.0,
-    "top_p": 1.0,
-    "top_k": 0,
-    "min_p": 0.0,
-    "seed": None,
-    "stop": None,
-    "stop_token_ids": None,
-    "include_stop_str_in_output": False,
-    "ignore_eos": False,
-    "max_tokens": 16,
-    "min_tokens": 0,
-    "logprobs": None,
-    "prompt_logprobs": None,
-    "logit_bias": None,
-    "skip_special_tokens": True,
-    "truncate_prompt_tokens": None,
-    "output_kind": RequestOutputKind.CUMULATIVE,
-}
 _PYTHON_ONLY = {"truncate_prompt_tokens", "output_kind"}
 _INERT: dict[str, tuple[tuple[Any, ...], str]] = {
     "detokenize": ((True,), "text is always made"),
@@ -73,45 +51,65 @@ class SamplingParams:
     that is not there, naming the nearest. Source: vLLM's SamplingParams; include/octet/sampling_params.h.
     """
 
-    n: int
-    presence_penalty: float
-    frequency_penalty: float
-    repetition_penalty: float
-    temperature: float
-    top_p: float
-    top_k: int
-    min_p: float
-    seed: int | None
-    stop: list[str]
-    stop_token_ids: list[int]
-    include_stop_str_in_output: bool
-    ignore_eos: bool
-    max_tokens: int | None
-    min_tokens: int
-    logprobs: int | None
-    prompt_logprobs: int | None
-    logit_bias: dict[int, float] | None
-    skip_special_tokens: bool
-    truncate_prompt_tokens: int | None
-    output_kind: RequestOutputKind
-
-    __slots__ = tuple(_FIELDS)
-    __match_args__ = tuple(_FIELDS)
-
-    def __init__(self, **fields: Any) -> None:
-        given = dict(fields)
-        take_inert("SamplingParams", given, _INERT)
-        refuse_unknown("SamplingParams", {k: v for k, v in given.items() if k not in _FIELDS}, _FIELDS)
-        for name, default in _FIELDS.items():
-            setattr(self, name, given.get(name, default))
-        self.stop = [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
-        self.stop_token_ids = list(self.stop_token_ids or [])
+    def __init__(
+        self,
+        *,
+        n: int = 1,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        repetition_penalty: float = 1.0,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        stop_token_ids: Sequence[int] | None = None,
+        include_stop_str_in_output: bool = False,
+        ignore_eos: bool = False,
+        max_tokens: int | None = 16,
+        min_tokens: int = 0,
+        logprobs: int | None = None,
+        prompt_logprobs: int | None = None,
+        logit_bias: dict[int, float] | None = None,
+        skip_special_tokens: bool = True,
+        truncate_prompt_tokens: int | None = None,
+        output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE,
+        **other: Any,
+    ) -> None:
+        take_inert("SamplingParams", other, _INERT)
+        refuse_unknown("SamplingParams", other, _FIELDS)
+        self.n = n
+        self.presence_penalty = presence_penalty
+        self.frequency_penalty = frequency_penalty
+        self.repetition_penalty = repetition_penalty
+        self.temperature = temperature
+        self.top_p = top_p
+        self.top_k = top_k
+        self.min_p = min_p
+        self.seed = seed
+        self.stop = [stop] if isinstance(stop, str) else list(stop or [])
+        self.stop_token_ids = list(stop_token_ids or [])
+        self.include_stop_str_in_output = include_stop_str_in_output
+        self.ignore_eos = ignore_eos
+        self.max_tokens = max_tokens
+        self.min_tokens = min_tokens
+        self.logprobs = logprobs
+        self.prompt_logprobs = prompt_logprobs
+        self.logit_bias = logit_bias
+        self.skip_special_tokens = skip_special_tokens
+        self.truncate_prompt_tokens = truncate_prompt_tokens
+        self.output_kind = RequestOutputKind(output_kind)
         if self.truncate_prompt_tokens is not None and self.truncate_prompt_tokens < 1:
             raise InvalidArgumentError(
                 f"expected 1 or more tokens, or None, found {self.truncate_prompt_tokens}", "truncate_prompt_tokens"
             )
-        self.output_kind = RequestOutputKind(self.output_kind)
         self.to_native().validate()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _FIELDS:
+            refuse_unknown("SamplingParams", {name: value}, _FIELDS)
+        super().__setattr__(name, value)
 
     def to_native(self) -> _octet.SamplingParams:
         """The same as the C++ library takes it. Raises TypeError naming a field of the wrong type."""
@@ -149,6 +147,14 @@ class SamplingParams:
             n: getattr(self, n) for n, d in _FIELDS.items() if getattr(self, n) not in (d, [] if d is None else d)
         }
         return f"SamplingParams({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+# The fields and their defaults, which are those of vLLM.
+_FIELDS: dict[str, Any] = {
+    name: parameter.default
+    for name, parameter in inspect.signature(SamplingParams.__init__).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+}
 
 
 def each_params(params: SamplingParams | Sequence[SamplingParams], count: int) -> list[SamplingParams]:

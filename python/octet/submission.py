@@ -44,6 +44,8 @@ def as_prompts(prompts: Prompt | Sequence[Prompt], name: str = "prompts") -> lis
 
 def _as_prompt(prompt: Any, name: str) -> str | list[int]:
     if isinstance(prompt, str):
+        if not _is_utf8(prompt):
+            raise InvalidArgumentError("expected text that UTF-8 can hold, found a lone surrogate", name)
         return prompt
     if isinstance(prompt, dict):
         unknown = set(prompt) - {"prompt", "prompt_token_ids"}
@@ -52,10 +54,18 @@ def _as_prompt(prompt: Any, name: str) -> str | list[int]:
         if prompt.get("prompt_token_ids") is not None:
             return _as_prompt(list(prompt["prompt_token_ids"]), name)
         if isinstance(prompt.get("prompt"), str):
-            return prompt["prompt"]
+            return _as_prompt(prompt["prompt"], name)
     elif _is_token_ids(prompt):
         return [int(token) for token in prompt]
     raise InvalidArgumentError(f"expected text or a list of token ids, found {prompt!r}", name)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Submission:

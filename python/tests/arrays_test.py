@@ -62,7 +62,7 @@ class Cache(checkpoints.TinyModel):
     def values(self, **arguments):
         llm = LLM(self.model, **arguments)
         llm.generate([[1, 2, 3]], ONE, use_tqdm=False)
-        keys, values = llm.kv_cache_blocks(1)
+        keys, values = llm.kv_cache_blocks(0)  # what stands here depends on no cache before it
         block = self.written(values)
         return llm, keys, values, block
 
@@ -75,18 +75,18 @@ class Cache(checkpoints.TinyModel):
         del llm, keys, values  # the views keep the memory
         gc.collect()
 
-        for dtype, tolerance in (("float16", 2**-10), ("bfloat16", 2**-8), ("fp8_e4m3", 2**-4), ("fp8_e5m2", 2**-3)):
+        for dtype, tolerance in (("float16", 2**-11), ("bfloat16", 2**-9), ("fp8_e4m3", 2**-4), ("fp8_e5m2", 2**-3)):
             _, keys, values, block = self.values(kv_cache_dtype=dtype)
             found_k = keys.codes[block].astype(np.float32).transpose(0, 1, 3, 2).reshape(2, 16, 16)[:, :3]
             found_v = values.codes[block].astype(np.float32)[:, :3]
-            np.testing.assert_allclose(found_k * keys.scales[0], exact_k, rtol=3 * tolerance, atol=0.02)
-            np.testing.assert_allclose(found_v * values.scales[0], exact_v, rtol=3 * tolerance, atol=0.02)
+            np.testing.assert_allclose(found_k * keys.scales[0], exact_k, rtol=1.01 * tolerance, atol=0.001)
+            np.testing.assert_allclose(found_v * values.scales[0], exact_v, rtol=1.01 * tolerance, atol=0.001)
 
         _, keys, values, block = self.values(kv_cache_dtype="fp8_per_token_head")
         found = (
             values.codes[block].astype(np.float32)[:, :3] * values.token_scales[block].astype(np.float32)[:, :3, None]
         )
-        np.testing.assert_allclose(found, exact_v, rtol=0.2, atol=0.02)
+        np.testing.assert_allclose(found, exact_v, rtol=0.07, atol=0.01)
 
     def test_views_are_views(self) -> None:
         llm = LLM(self.model, kv_cache_dtype="fp8")

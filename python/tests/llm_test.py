@@ -184,6 +184,8 @@ class Errors(checkpoints.TinyModel):
             SamplingParams(temperature="hot")
         with self.assertRaises(MemoryError):
             LLM(self.model, kv_cache_memory_bytes=1)
+        with self.assertRaisesRegex(octet.InvalidArgumentError, "prompts: expected text that UTF-8 can hold"):
+            LLM(self.model).generate("\ud800", use_tqdm=False)
         broken = self.folder / "broken"
         broken.mkdir()
         (broken / "config.json").write_text("{")
@@ -201,6 +203,8 @@ class Errors(checkpoints.TinyModel):
         self.assertEqual("SamplingParams(temperature=0.7, seed=3, stop=['x'])", repr(params))
         self.assertEqual(params, params.clone())
         self.assertNotEqual(params, SamplingParams(temperature=0.7))
+        with self.assertRaisesRegex(TypeError, "'temperature'"):
+            params.temprature = 1.0
 
 
 class RealModel(unittest.TestCase):
