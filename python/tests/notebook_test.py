@@ -35,7 +35,7 @@ class Notebook(unittest.TestCase):
         for number in pyplot.get_fignums():
             for axis in pyplot.figure(number).axes:
                 self.assertTrue(axis.has_data(), f"figure {number} has an empty plot")
-        self.assertIn("fp8_e4m3 with scales of the checkpoint (90 tensors)", printed.getvalue())
+        self.assertIn("fp8_e4m3 with scales of the checkpoint (60 tensors)", printed.getvalue())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import unittest
 
 try:
     import lm_eval
+    import lm_eval.tasks
     import octet  # noqa: F401
 except ImportError as missing:
     raise unittest.SkipTest(f"needs lm-eval and the package octet: {missing}") from None
