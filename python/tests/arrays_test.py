@@ -46,6 +46,9 @@ class Cache(checkpoints.TinyModel):
         logits = llm.logits("abc")
         self.assertEqual((np.float32, (3, llm.vocab_size)), (logits.dtype.type, logits.shape))
         np.testing.assert_array_equal(logits[-1:], llm.logits([97, 98, 99], last_only=True))
+        native = octet._octet.logits(llm._engine, [97, 98, 99], False)
+        np.testing.assert_array_equal(logits, np.from_dlpack(native))
+        self.assertEqual(np.asarray(native).ctypes.data, np.from_dlpack(native).ctypes.data, "nothing is copied")
         token = llm.generate("abc", ONE, use_tqdm=False)[0].outputs[0].token_ids[0]
         self.assertEqual(token, int(logits[-1].argmax()))
         del llm
