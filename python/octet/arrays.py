@@ -68,9 +68,8 @@ def _blocks(memory: dict[str, Any], which: str) -> CacheBlocks:
         strides = [dtype.itemsize]
         for length in reversed(shape[1:]):
             strides.insert(0, strides[0] * length)
-        part = raw[:, :, offset : offset + int(numpy.prod(shape)) * dtype.itemsize].view(dtype)
-        strided = (heads * head_bytes, head_bytes, *strides)
-        return numpy.lib.stride_tricks.as_strided(part, (num_blocks, heads, *shape), strided, writeable=False)
+        strides = [heads * head_bytes, head_bytes, *strides]
+        return numpy.ndarray((num_blocks, heads, *shape), dtype, buffer=raw, offset=offset, strides=strides)
 
     offset = tensor["token_scales_offset"]
     token_scales = view((size,), _bfloat16(), offset) if offset < head_bytes else None
