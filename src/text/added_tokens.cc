@@ -119,13 +119,14 @@ const AddedToken* AddedTokens::find(const std::string& content) const {
   return found == by_content_.end() ? nullptr : &tokens_[found->second];
 }
 
-void AddedTokens::add(AddedToken token, const JsonField& field, const Bpe& bpe, const Normalizer& normalizer) {
+void AddedTokens::add(AddedToken token, const JsonField& field, const TokenModel& model,
+                      const Normalizer& normalizer) {
   if (token.content.empty()) field.fail("the content is empty");
-  if (const auto id = bpe.find(token.content); id && *id != token.id) {
+  if (const auto id = model.find(token.content); id && *id != token.id) {
     field.fail("token \"" + token.content + "\" has id " + std::to_string(token.id) + " here and " +
                std::to_string(*id) + " in the vocabulary");
   }
-  if (const std::string* taken = bpe.token(token.id); taken != nullptr && *taken != token.content) {
+  if (const std::string* taken = model.token(token.id); taken != nullptr && *taken != token.content) {
     field.fail("token \"" + token.content + "\" has id " + std::to_string(token.id) +
                ", which is the vocabulary's for \"" + *taken + "\"");
   }
@@ -149,7 +150,7 @@ void AddedTokens::add(AddedToken token, const JsonField& field, const Bpe& bpe, 
   tokens_.push_back(std::move(token));
 }
 
-AddedTokens AddedTokens::parse(const std::optional<JsonField>& field, const Bpe& bpe,
+AddedTokens AddedTokens::parse(const std::optional<JsonField>& field, const TokenModel& model,
                                const Normalizer& normalizer) {
   AddedTokens result;
   if (!field) return result;
@@ -162,7 +163,7 @@ AddedTokens AddedTokens::parse(const std::optional<JsonField>& field, const Bpe&
     token.single_word = element.at("single_word").boolean();
     token.lstrip = element.at("lstrip").boolean();
     token.rstrip = element.at("rstrip").boolean();
-    result.add(std::move(token), element, bpe, normalizer);
+    result.add(std::move(token), element, model, normalizer);
   }
   return result;
 }

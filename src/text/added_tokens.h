@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "text/bpe.h"
 #include "text/json_field.h"
 #include "text/normalizer.h"
+#include "text/token_model.h"
 
 namespace octet::text {
 
@@ -66,7 +66,8 @@ class AddedTokens {
  public:
   AddedTokens() = default;
   // Throws Error{invalid_file} for an id that the vocabulary or another added token contradicts.
-  static AddedTokens parse(const std::optional<JsonField>& field, const Bpe& bpe, const Normalizer& normalizer);
+  static AddedTokens parse(const std::optional<JsonField>& field, const TokenModel& model,
+                           const Normalizer& normalizer);
 
   const std::vector<AddedToken>& tokens() const { return tokens_; }
   // Null where there is none.
@@ -78,7 +79,7 @@ class AddedTokens {
   std::vector<TextPart> split(std::string_view text, bool in_normalized) const;
 
  private:
-  void add(AddedToken token, const JsonField& field, const Bpe& bpe, const Normalizer& normalizer);
+  void add(AddedToken token, const JsonField& field, const TokenModel& model, const Normalizer& normalizer);
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<std::int32_t, std::size_t> by_id_;  // values are places in tokens_

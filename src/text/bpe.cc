@@ -38,17 +38,6 @@ const MergeTable::Merge* MergeTable::find(std::int32_t left, std::int32_t right)
   return slot.pair == pair ? &slot.merge : nullptr;
 }
 
-std::optional<std::int32_t> Bpe::find(std::string_view token) const {
-  const auto found = ids_.find(token);
-  if (found == ids_.end()) return std::nullopt;
-  return found->second;
-}
-
-const std::string* Bpe::token(std::int32_t id) const {
-  if (id < 0 || id >= size() || !exists_[static_cast<std::size_t>(id)]) return nullptr;
-  return &tokens_[static_cast<std::size_t>(id)];
-}
-
 std::optional<std::int32_t> Bpe::find_character(std::string_view piece) const {
   std::size_t position = 0;
   const char32_t c = next_code_point(piece, position);

@@ -1,6 +1,8 @@
-// Reading the "model" of a tokenizer.json.
-#include <cstdio>
+// Making a Bpe: of the "model" of a tokenizer.json, or of scored pieces.
+#include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "text/bpe.h"
 #include "text/utf8.h"
@@ -32,27 +34,29 @@ void Bpe::read_vocabulary(const JsonField& vocab) {
     }
     largest = std::max(largest, id.get<std::int64_t>());
   }
-  tokens_.resize(static_cast<std::size_t>(largest + 1));
-  exists_.resize(tokens_.size());
+  std::vector<std::string> tokens(static_cast<std::size_t>(largest + 1));
+  std::vector<bool> exists(tokens.size());
   for (const auto& [token, value] : vocab.raw().items()) {
     const auto id = value.get<std::size_t>();
-    if (exists_[id]) {
-      vocab.fail("tokens \"" + tokens_[id] + "\" and \"" + token + "\" have the same id " + std::to_string(id));
+    if (exists[id]) {
+      vocab.fail("tokens \"" + tokens[id] + "\" and \"" + token + "\" have the same id " + std::to_string(id));
     }
-    tokens_[id] = token;
-    exists_[id] = true;
-    ++count_;
+    tokens[id] = token;
+    exists[id] = true;
   }
+  set_tokens(std::move(tokens), std::move(exists));
+  index_characters();
+}
+
+void Bpe::index_characters() {
   characters_.assign(0x800, -1);
-  ids_.reserve(static_cast<std::size_t>(count_));
-  for (std::size_t id = 0; id < tokens_.size(); ++id) {
-    if (!exists_[id]) continue;
-    const std::string& token = tokens_[id];
-    ids_.emplace(token, static_cast<std::int32_t>(id));
-    if (token.empty() || token.size() > 2) continue;
+  for (std::int32_t id = 0; id < size(); ++id) {
+    const std::string* token = this->token(id);
+    if (token == nullptr || token->empty() || token->size() > 2 || find(*token) != id) continue;
+    if (find_invalid_utf8(*token)) continue;
     std::size_t position = 0;
-    const char32_t c = next_code_point(token, position);
-    if (position == token.size()) characters_[c] = static_cast<std::int32_t>(id);
+    const char32_t c = next_code_point(*token, position);
+    if (position == token->size()) characters_[c] = id;
   }
 }
 
@@ -97,41 +101,81 @@ void Bpe::read_merges(const JsonField& merges) {
   }
 }
 
-void Bpe::read_byte_tokens() {
-  bytes_.assign(256, -1);
-  for (unsigned byte = 0; byte < 256; ++byte) {
-    char name[8];
-    std::snprintf(name, sizeof name, "<0x%02X>", byte);
-    if (const auto id = find(name)) bytes_[byte] = *id;
+// The pairs that make a piece share its rank, and pieces of one score share theirs: of equals the leftmost
+// joins.
+void Bpe::add_piece_merges(const ScoredPieces& pieces) {
+  const auto joins = [&](std::size_t id) {
+    return pieces.types[id] == PieceType::normal || pieces.types[id] == PieceType::user_defined ||
+           pieces.types[id] == PieceType::unused;
+  };
+  struct Join {
+    std::int32_t left, right, result;
+  };
+  std::vector<Join> found;
+  mark_begins_parts_ = find(kSpaceMark).has_value();
+  for (std::int32_t id = 0; id < size(); ++id) {
+    const std::string_view piece = *token(id);
+    if (!joins(static_cast<std::size_t>(id)) || find(piece) != id) continue;
+    for (std::size_t cut = 0; cut < piece.size();) {
+      next_code_point(piece, cut);
+      if (cut >= piece.size()) break;
+      const auto left = find(piece.substr(0, cut));
+      const auto right = left ? find(piece.substr(cut)) : std::nullopt;
+      if (!right || !joins(static_cast<std::size_t>(*left)) || !joins(static_cast<std::size_t>(*right)))
+        continue;
+      found.push_back({*left, *right, id});
+      if (piece.substr(cut).starts_with(kSpaceMark) && !piece.substr(0, cut).ends_with(kSpaceMark)) {
+        mark_begins_parts_ = false;
+      }
+    }
+  }
+  std::vector<float> scores = pieces.scores;
+  std::sort(scores.begin(), scores.end(), std::greater<>());
+  scores.erase(std::unique(scores.begin(), scores.end()), scores.end());
+  merges_.reserve(found.size());
+  for (const Join& join : found) {
+    const float score = pieces.scores[static_cast<std::size_t>(join.result)];
+    const auto rank = std::lower_bound(scores.begin(), scores.end(), score, std::greater<>()) - scores.begin();
+    merges_.insert(join.left, join.right, {static_cast<std::uint32_t>(rank), join.result});
   }
 }
 
-Bpe Bpe::parse(const JsonField& model) {
-  const auto type = model.find("type");
-  // Files from before models had a type: only BPE has merges.
-  if (!type && !model.find("merges")) model.fail("\"type\" is missing");
-  if (type && type->string() != "BPE") {
-    type->unsupported("model type \"" + type->string() + "\" is not supported, only BPE is");
+std::unique_ptr<const Bpe> Bpe::of_pieces(ScoredPieces pieces, std::string context) {
+  auto bpe = std::make_unique<Bpe>();
+  bpe->context_ = std::move(context);
+  bpe->set_tokens(std::move(pieces.tokens), std::vector<bool>(pieces.types.size(), true));
+  bpe->index_characters();
+  bpe->add_piece_merges(pieces);
+  bpe->bytes_ = bpe->byte_tokens();
+  bpe->byte_fallback_ = bpe->fuse_unk_ = true;
+  const auto unknown = std::find(pieces.types.begin(), pieces.types.end(), PieceType::unknown);
+  if (unknown != pieces.types.end()) {
+    bpe->unk_id_ = static_cast<std::int32_t>(unknown - pieces.types.begin());
+    bpe->unk_token_ = *bpe->token(*bpe->unk_id_);
   }
+  return bpe;
+}
+
+std::unique_ptr<const Bpe> Bpe::parse(const JsonField& model) {
   if (const auto dropout = model.find("dropout")) {
     if (!dropout->raw().is_number() || dropout->raw().get<double>() != 0.0) {
       dropout->unsupported("dropout makes tokens random, which is for training; expected null");
     }
   }
-  Bpe bpe;
-  bpe.context_ = model.context();
-  bpe.prefix_ = optional_string(model, "continuing_subword_prefix");
-  bpe.suffix_ = optional_string(model, "end_of_word_suffix");
-  bpe.fuse_unk_ = model.boolean_or("fuse_unk", false);
-  bpe.byte_fallback_ = model.boolean_or("byte_fallback", false);
-  bpe.ignore_merges_ = model.boolean_or("ignore_merges", false);
-  bpe.read_vocabulary(model.at("vocab"));
-  bpe.read_merges(model.at("merges"));
-  bpe.read_byte_tokens();
+  auto bpe = std::make_unique<Bpe>();
+  bpe->context_ = model.context();
+  bpe->prefix_ = optional_string(model, "continuing_subword_prefix");
+  bpe->suffix_ = optional_string(model, "end_of_word_suffix");
+  bpe->fuse_unk_ = model.boolean_or("fuse_unk", false);
+  bpe->byte_fallback_ = model.boolean_or("byte_fallback", false);
+  bpe->ignore_merges_ = model.boolean_or("ignore_merges", false);
+  bpe->read_vocabulary(model.at("vocab"));
+  bpe->read_merges(model.at("merges"));
+  bpe->bytes_ = bpe->byte_tokens();
   if (const auto unk = model.find("unk_token")) {
-    bpe.unk_token_ = unk->string();
-    bpe.unk_id_ = bpe.find(*bpe.unk_token_);
-    if (bpe.unk_token_->ends_with(kSpaceMark)) bpe.mark_begins_parts_ = false;
+    bpe->unk_token_ = unk->string();
+    bpe->unk_id_ = bpe->find(*bpe->unk_token_);
+    if (bpe->unk_token_->ends_with(kSpaceMark)) bpe->mark_begins_parts_ = false;
   }
   return bpe;
 }

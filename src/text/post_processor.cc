@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "text/bpe.h"
+#include "text/token_model.h"
 
 namespace octet::text {
 namespace {

@@ -1,28 +1,30 @@
 #include "text/tokenizer.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
 
 #include "base/error.h"
+#include "files/gguf.h"
 #include "text/detokenizer.h"
+#include "text/gguf_tokenizer.h"
+#include "text/sentencepiece_tokenizer.h"
 #include "text/tokenizer_parts.h"
 #include "text/utf8.h"
 
 namespace octet::text {
-namespace {
-
 // "truncation" and "padding" are settings for making batches; like transformers' encode, Octet encodes a
 // prompt whole.
 void read_parts(const JsonField& root, TokenizerParts& parts) {
   if (const auto version = root.find("version"); version && version->string() != "1.0") {
     version->unsupported("version \"" + version->string() + "\" is not supported, only \"1.0\" is");
   }
-  parts.bpe = Bpe::parse(root.at("model"));
+  if (!parts.model) parts.model = TokenModel::parse(root.at("model"));
   parts.normalizer = Normalizer::parse(root.find("normalizer"));
   parts.pre_tokenizer = PreTokenizer::parse(root.find("pre_tokenizer"));
-  parts.added = AddedTokens::parse(root.find("added_tokens"), parts.bpe, parts.normalizer);
+  parts.added = AddedTokens::parse(root.find("added_tokens"), *parts.model, parts.normalizer);
   for (const AddedToken& token : parts.added.tokens()) {
     if (token.special) parts.special_contents.insert(token.content);
   }
@@ -30,6 +32,8 @@ void read_parts(const JsonField& root, TokenizerParts& parts) {
       root.find("post_processor"), [&](std::int32_t id) { return parts.decoded_token(id) != nullptr; });
   parts.decoder = Decoder::parse(root.find("decoder"));
 }
+
+namespace {
 
 // The words of a stretch of normalized text, each through the cache or the model.
 void encode_words(const TokenizerParts& parts, std::string_view text, bool at_start, WordCache& cache,
@@ -41,11 +45,11 @@ void encode_words(const TokenizerParts& parts, std::string_view text, bool at_st
   for (const Words::Word& word : words.words) {
     std::string_view rest = words.text(word);
     while (!rest.empty()) {
-      const std::string_view part = rest.substr(0, parts.bpe.part_end(rest));
+      const std::string_view part = rest.substr(0, parts.model->part_end(rest));
       rest.remove_prefix(part.size());
       if (cache.find(part, ids)) continue;
       const std::size_t before = ids.size();
-      parts.bpe.encode(part, ids);
+      parts.model->encode(part, ids);
       cache.insert(part, std::span(ids).subspan(before));
     }
   }
@@ -85,14 +89,26 @@ Tokenizer Tokenizer::parse(std::string_view json, std::string file) {
   return Tokenizer(std::move(parts));
 }
 
-Tokenizer Tokenizer::load(const std::string& directory) {
+Tokenizer Tokenizer::load(const std::string& path) {
+  if (files::is_gguf_file(path)) return Tokenizer(load_gguf_tokenizer(path));
+  const std::filesystem::path directory(path);
+  std::error_code ignored;
+  if (!std::filesystem::exists(directory / "tokenizer.json", ignored)) {
+    if (std::filesystem::exists(directory / "tokenizer.model", ignored)) {
+      return Tokenizer(load_sentencepiece_tokenizer(path));
+    }
+    if (const std::string gguf = files::find_gguf(path); !gguf.empty())
+      return Tokenizer(load_gguf_tokenizer(gguf));
+    throw Error(ErrorCode::not_found, "no such file, nor a tokenizer.model or a .gguf file beside it",
+                path + "/tokenizer.json");
+  }
   auto parts = std::make_shared<TokenizerParts>();
-  parts->file = directory + "/tokenizer.json";
+  parts->file = path + "/tokenizer.json";
   {
     const nlohmann::json document = parse_json(read_text_file(parts->file), parts->file);
     read_parts(JsonField(document, parts->file), *parts);
   }
-  parts->config = TokenizerConfig::load(directory);
+  parts->config = TokenizerConfig::load(path);
   return Tokenizer(std::move(parts));
 }
 
@@ -118,7 +134,7 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_sp
 
 std::string Tokenizer::token_bytes(std::int32_t id) const {
   if (const AddedToken* token = parts_->added.find(id)) return token->content;
-  const std::string* token = parts_->bpe.token(id);
+  const std::string* token = parts_->model->token(id);
   return token != nullptr ? parts_->decoder.token_bytes(*token) : std::string();
 }
 
@@ -129,17 +145,17 @@ bool Tokenizer::is_special(std::int32_t id) const {
 
 std::optional<std::int32_t> Tokenizer::token_to_id(std::string_view token) const {
   if (const AddedToken* added = parts_->added.find(std::string(token))) return added->id;
-  return parts_->bpe.find(token);
+  return parts_->model->find(token);
 }
 
 std::string Tokenizer::id_to_token(std::int32_t id) const {
   if (const AddedToken* token = parts_->added.find(id)) return token->content;
-  const std::string* token = parts_->bpe.token(id);
+  const std::string* token = parts_->model->token(id);
   return token != nullptr ? *token : std::string();
 }
 
 int Tokenizer::vocab_size() const {
-  std::int32_t size = parts_->bpe.size();
+  std::int32_t size = parts_->model->size();
   for (const AddedToken& token : parts_->added.tokens()) size = std::max(size, token.id + 1);
   return size;
 }

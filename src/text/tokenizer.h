@@ -1,4 +1,5 @@
-// Tokenizer: a Hugging Face tokenizer.json (byte-level BPE), text to token ids and back.
+// Tokenizer: text to token ids and back, as a Hugging Face tokenizer.json (BPE or Unigram), a SentencePiece
+// tokenizer.model or a GGUF file's metadata say.
 //
 // Pre-tokenizer, normalizer, added tokens, post-processor and decoder are run as the file states them;
 // anything not supported is an Error when the file is loaded, never a silent difference. Of a member, token or
@@ -20,10 +21,11 @@ struct TokenizerParts;
 // Cheap to copy: copies share what was loaded.
 class Tokenizer {
  public:
-  // Reads DIRECTORY/tokenizer.json and, where present, tokenizer_config.json (bos_token, eos_token,
-  // chat_template; also chat_template.jinja beside it, which wins).
+  // Reads what the directory `path` has, the first of tokenizer.json, tokenizer.model and its one GGUF file,
+  // and with the former two, where present, tokenizer_config.json (bos_token, eos_token, chat_template; also
+  // chat_template.jinja beside it, which wins). `path` may be a GGUF file too.
   // Throws Error: not_found, invalid_file, unsupported (naming the construct).
-  static Tokenizer load(const std::string& directory);
+  static Tokenizer load(const std::string& path);
   // From the text of a tokenizer.json alone; `file` is used in errors.
   static Tokenizer parse(std::string_view json, std::string file);
 

@@ -2,16 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <unordered_set>
 
 #include "text/added_tokens.h"
-#include "text/bpe.h"
 #include "text/decoder.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
+#include "text/token_model.h"
 #include "text/tokenizer_config.h"
 #include "text/word_cache.h"
 
@@ -21,7 +22,7 @@ struct TokenizerParts {
   std::string file;  // for errors
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
-  Bpe bpe;
+  std::unique_ptr<const TokenModel> model;
   AddedTokens added;
   std::unordered_set<std::string> special_contents;  // of the added tokens with "special": true
   PostProcessor post_processor;
@@ -35,8 +36,11 @@ struct TokenizerParts {
   // The text of a token as the decoder gets it; null where the id has none.
   const std::string* decoded_token(std::int32_t id) const {
     const AddedToken* token = added.find(id);
-    return token != nullptr ? &token->normalized_content : bpe.token(id);
+    return token != nullptr ? &token->normalized_content : model->token(id);
   }
 };
+
+// Reads all that a tokenizer.json's members say; where parts.model is there already, "model" is not read.
+void read_parts(const JsonField& root, TokenizerParts& parts);
 
 }  // namespace octet::text

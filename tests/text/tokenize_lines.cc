@@ -1,7 +1,9 @@
-// Tokenizes JSON lines, for tokenizers_package_test.py: tokenize_lines TOKENIZER.json < lines > results.
+// Tokenizes JSON lines, for tokenizers_package_test.py: tokenize_lines PATH < lines > results.
+// PATH is a tokenizer.json by whatever name, a GGUF file, or a folder as Tokenizer::load takes it.
 //
 // In: {"text": "…"} a line. Out, a line for each: {"ids", "plain_ids" (without special tokens), "decoded",
 // "skipped" (decoded without special tokens), "streamed" (the detokenizer's pieces)} or {"error": "…"}.
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -27,17 +29,22 @@ nlohmann::json result_of(const octet::text::Tokenizer& tokenizer, const std::str
           {"streamed", pieces}};
 }
 
+octet::text::Tokenizer load(const std::string& path) {
+  if (std::filesystem::is_directory(path) || path.ends_with(".gguf")) return octet::text::Tokenizer::load(path);
+  std::ifstream file(path, std::ios::binary);
+  const std::string json{std::istreambuf_iterator<char>(file), {}};
+  return octet::text::Tokenizer::parse(json, path);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::cerr << "usage: tokenize_lines TOKENIZER.json < lines\n";
+    std::cerr << "usage: tokenize_lines PATH < lines\n";
     return 2;
   }
   try {
-    std::ifstream file(argv[1], std::ios::binary);
-    const std::string json{std::istreambuf_iterator<char>(file), {}};
-    const auto tokenizer = octet::text::Tokenizer::parse(json, argv[1]);
+    const octet::text::Tokenizer tokenizer = load(argv[1]);
     for (std::string line; std::getline(std::cin, line);) {
       nlohmann::json result;
       try {

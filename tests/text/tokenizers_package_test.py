@@ -2,9 +2,11 @@
 
 For the SmolLM2 tokenizer and for small ones of every other kind, which this script trains, it encodes and
 decodes a few thousand strings both ways: ids with and without special tokens, text with and without them, and
-the pieces of the incremental detokenizer. Usage: tokenizers_package_test.py TOKENIZE_LINES MODEL_DIR
+the pieces of the incremental detokenizer. The same for GGUF files and tokenizer.model files that say the same as
+a tokenizer.json. Usage: tokenizers_package_test.py TOKENIZE_LINES MODEL_DIR
 """
 
+import copy
 import json
 import os
 import random
@@ -19,6 +21,8 @@ try:
 except ImportError as error:
     print(f"skipped: this Python lacks the tokenizers package ({error})")
     sys.exit(77)
+
+import tokenizer_files
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|"
           r"\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -200,6 +204,8 @@ def tokenizers_of_every_kind(texts):
     yield "metaspace first after split", trained(
         texts, False, pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(
             prepend_scheme="first")]), decoder=decoders.Metaspace(prepend_scheme="first"), unknown="<unk>"), True
+    for byte_fallback in [False, True]:
+        yield f"unigram, byte fallback {byte_fallback}", unigram(texts, byte_fallback), True
     yield "whitespace", trained(texts, False, pre_tokenizers.Whitespace(), unknown="<unk>"), True
     yield "no decoder, unknown characters dropped", trained(texts[:20], False, pre_tokenizers.WhitespaceSplit()), True
     yield "unfused unknown", trained(texts[:5], False, pre_tokenizers.WhitespaceSplit(), unknown="<unk>"), True
@@ -221,6 +227,86 @@ def tokenizers_of_every_kind(texts):
         decoders.Sequence([decoders.Metaspace(prepend_scheme="never"), decoders.Fuse(), decoders.Strip("a", 2, 1)])), True
 
 
+def unigram(texts, byte_fallback):
+    """A Unigram model with the special pieces of a SentencePiece model."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
+        vocab_size=400, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"]))
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always")])
+    described = json.loads(tokenizer.to_str())
+    if byte_fallback:
+        described["model"]["vocab"] += [[f"<0x{byte:02X}>", 0.0] for byte in range(256)]
+        described["model"]["byte_fallback"] = True
+    return described
+
+
+def with_pieces(described, scheme):
+    """A SentencePiece-like tokenizer.json with the merges that its pieces' order means, and its beginning of a text."""
+    described = copy.deepcopy(described)
+    pieces = tokenizer_files.pieces_of(described)
+    if described["model"]["type"] == "BPE":
+        described["model"]["merges"] = tokenizer_files.piece_merges(pieces)
+    spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    prepends = {"type": "Prepend", "prepend": "▁"}
+    described["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first",
+                                  "split": False} if scheme == "first" else None
+    described["normalizer"] = {"every": {"type": "Sequence", "normalizers": [prepends, spaces]}, "none": spaces,
+                               "first": None}[scheme]
+    stages = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    if scheme != "none":
+        stages.append(decoders.Strip(" ", 1, 0))
+    reader = Tokenizer(models.BPE())
+    reader.decoder = decoders.Sequence(stages)
+    described["decoder"] = json.loads(reader.to_str())["decoder"]
+    return described, pieces
+
+
+def other_files(texts):
+    """Name, tokenizer.json, and the files that say the same."""
+    added = [AddedToken("<|im_start|>", special=True, normalized=False), AddedToken("<s>", special=True, normalized=False),
+             AddedToken("</s>", special=True, normalized=False), AddedToken("[TOOL]", normalized=False)]
+    split = lambda pattern: pre_tokenizers.Split(Regex(pattern), "isolated")
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for name, steps, normalizer in [
+            ("llama-bpe", byte_level_after(split(LLAMA3)), None),
+            ("qwen2", byte_level_after(split(QWEN2)), normalizers.NFC()),
+            ("smollm", pre_tokenizers.Sequence([pre_tokenizers.Digits(True), byte_level]), None),
+            ("gpt-2", byte_level, None)]:
+        described = trained(texts, True, steps, normalizer, added=added)
+        described["model"]["ignore_merges"] = name == "llama-bpe"
+        ids = {token["content"]: token["id"] for token in described["added_tokens"]}
+        described["post_processor"] = template_of([("<s>", ids["<s>"])], [("</s>", ids["</s>"])])
+        yield "GGUF " + name, described, {"model.gguf": tokenizer_files.gguf(tokenizer_files.byte_level_metadata(
+            described, name, add_bos_token=True, add_eos_token=True, bos_token_id=ids["<s>"], eos_token_id=ids["</s>"]))}
+    for trained_on_words in [False, True]:
+        base = llama2(texts, trained_on_words=trained_on_words)
+        for scheme in ["every", "none"]:
+            described, pieces = with_pieces(base, scheme)
+            yield f"GGUF pieces {scheme}", described, {"model.gguf": tokenizer_files.gguf(
+                tokenizer_files.pieces_metadata(pieces, add_space_prefix=scheme == "every"))}
+        for scheme, config in [("every", {"legacy": True}), ("first", {}), ("none", {"add_prefix_space": False})]:
+            described, pieces = with_pieces(base, scheme)
+            yield f"tokenizer.model {scheme}", described, {
+                "tokenizer.model": tokenizer_files.sentencepiece_model(pieces, "bpe"),
+                "tokenizer_config.json": json.dumps(config).encode()}
+    described, pieces = with_pieces(unigram(texts, False), "first")
+    described["post_processor"] = template_of([("<s>", 1)], [("</s>", 2)])
+    scores = [score for _, score in described["model"]["vocab"]]
+    yield "tokenizer.model unigram", described, {
+        "tokenizer.model": tokenizer_files.sentencepiece_model(pieces, "unigram", scores),
+        "tokenizer_config.json": json.dumps({"add_eos_token": True}).encode()}
+
+
+def template_of(before, behind):
+    token = lambda name: {"SpecialToken": {"id": name, "type_id": 0}}
+    text = lambda name: {"Sequence": {"id": name, "type_id": 0}}
+    return {"type": "TemplateProcessing",
+            "single": [*(token(name) for name, _ in before), text("A"), *(token(name) for name, _ in behind)],
+            "pair": [text("A"), text("B")],
+            "special_tokens": {name: {"id": name, "ids": [index], "tokens": [name]} for name, index in before + behind}}
+
+
 def octet_results(program, path, texts):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
     done = subprocess.run([program, path], input=lines.encode(), capture_output=True, timeout=600)
@@ -236,9 +322,9 @@ def expected_of(tokenizer, text):
             "skipped": tokenizer.decode(ids, skip_special_tokens=True)}
 
 
-def compare(program, name, path, texts):
+def compare(program, name, path, texts, package_path):
     """How many texts differ. Left out are texts on which the package itself gives up."""
-    tokenizer = Tokenizer.from_file(path)
+    tokenizer = Tokenizer.from_file(package_path)
     differences = 0
     for text, found in zip(texts, octet_results(program, path, texts), strict=True):
         try:
@@ -266,10 +352,10 @@ def main():
     texts = corpus(rng)
     differences = strings = 0
     with tempfile.TemporaryDirectory() as folder:
-        def check(name, path, count, newest=True):
+        def check(name, path, count, newest=True, package_path=None):
             nonlocal differences, strings
             cases = ["", " ", "\n", *FRAGMENTS] + [random_text(rng, newest) for _ in range(count)]
-            found = compare(program, name, path, cases)
+            found = compare(program, name, path, cases, package_path or path)
             print(f"{name}: {len(cases)} strings, {found} differ")
             differences += found
             strings += len(cases)
@@ -284,6 +370,14 @@ def main():
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(described, file)
             check(name, path, 150, newest)
+        for name, described, files in other_files(texts):
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(described, file)
+            with tempfile.TemporaryDirectory() as model:
+                for file_name, content in files.items():
+                    with open(os.path.join(model, file_name), "wb") as file:
+                        file.write(content)
+                check(name, model, 100, package_path=path)
         base = trained(texts, True)
         for pattern in REGEXES:
             base["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
