@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "files/gguf.h"
+#include "files/printable.h"
 #include "text/bpe.h"
 #include "text/gguf_words.h"
 #include "text/pipeline.h"
@@ -51,7 +52,7 @@ class GgufTokenizerReader {
  private:
   [[noreturn]] void unsupported(std::string_view key, std::string_view found, std::string_view known) const {
     throw Error(ErrorCode::unsupported,
-                std::string(key) + " \"" + std::string(found) + "\" is not supported, only " +
+                std::string(key) + " \"" + files::printable(found) + "\" is not supported, only " +
                     std::string(known) + " are",
                 file_.path());
   }

@@ -60,11 +60,14 @@ json added_tokens(const ScoredPieces& pieces, const JsonField& config) {
   return list;
 }
 
-void remove_extra_whitespaces(json& document) {
+// Where the text's beginning gets a space of its own only if it has none (SpacePrefix::first), one is left
+// there.
+void remove_extra_whitespaces(json& document, pipeline::SpacePrefix prefix) {
   const auto replace = [](const char* regex, const char* content) {
     return json{{"type", "Replace"}, {"pattern", {{"Regex", regex}}}, {"content", content}};
   };
-  json steps = json::array({replace("^ +| +$", ""), replace(" {2,}", " ")});
+  json steps = json::array({replace(" +$", ""), replace(" {2,}", " ")});
+  if (prefix != pipeline::SpacePrefix::first) steps.push_back(replace("^ ", ""));
   if (document.contains("normalizer")) steps.push_back(document["normalizer"]);
   document["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
 }
@@ -105,10 +108,11 @@ std::shared_ptr<const TokenizerParts> load_sentencepiece_tokenizer(const std::st
 
   json document = json::object();
   const bool prefixed = config.boolean_or("add_prefix_space", model.add_dummy_prefix);
-  pipeline::set_sentencepiece(document, !prefixed                            ? pipeline::SpacePrefix::none
-                                        : config.boolean_or("legacy", false) ? pipeline::SpacePrefix::every
-                                                                             : pipeline::SpacePrefix::first);
-  if (model.remove_extra_whitespaces) remove_extra_whitespaces(document);
+  const pipeline::SpacePrefix prefix = !prefixed                            ? pipeline::SpacePrefix::none
+                                       : config.boolean_or("legacy", false) ? pipeline::SpacePrefix::every
+                                                                            : pipeline::SpacePrefix::first;
+  pipeline::set_sentencepiece(document, prefix);
+  if (model.remove_extra_whitespaces) remove_extra_whitespaces(document, prefix);
   const json added = added_tokens(model.pieces, config);
   if (parts->config.unk_token.empty()) {
     const auto unknown = std::find(model.pieces.types.begin(), model.pieces.types.end(), PieceType::unknown);

@@ -58,8 +58,10 @@ def pieces_of(described):
     else:
         tokens = [token for token, _ in vocabulary]
     special = {"<unk>": UNKNOWN, "<s>": CONTROL, "</s>": CONTROL}
-    is_byte = lambda token: len(token) == 6 and token.startswith("<0x") and token.endswith(">")
-    return [(token, special.get(token) or (BYTE if is_byte(token) else NORMAL)) for token in tokens]
+    bytes_of_fallback = {f"<0x{byte:02X}>" for byte in range(256)}
+    if not bytes_of_fallback <= set(tokens):  # then such a token is ordinary text
+        bytes_of_fallback = set()
+    return [(token, special.get(token) or (BYTE if token in bytes_of_fallback else NORMAL)) for token in tokens]
 
 
 def piece_merges(pieces):

@@ -231,10 +231,16 @@ def unigram(texts, byte_fallback):
     """A Unigram model with the special pieces of a SentencePiece model."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
-        vocab_size=400, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"]))
+    few = ["".join(c for c in text if c < "\u0180" or c in "日本語") for text in texts]  # the rest is unknown
+    tokenizer.train_from_iterator(few, trainers.UnigramTrainer(
+        vocab_size=600, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "<s>", "</s>"]))
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always")])
     described = json.loads(tokenizer.to_str())
+    # The texts have "<unk>" and the like, of which the trainer makes tokens once more.
+    vocabulary = dict(reversed(described["model"]["vocab"]))
+    described["model"]["vocab"] = [[token, vocabulary[token]] for token in dict(described["model"]["vocab"])]
+    tokens = list(dict(described["model"]["vocab"]))
+    described["added_tokens"] = [dict(token, id=tokens.index(token["content"])) for token in described["added_tokens"]]
     if byte_fallback:
         described["model"]["vocab"] += [[f"<0x{byte:02X}>", 0.0] for byte in range(256)]
         described["model"]["byte_fallback"] = True
