@@ -29,7 +29,8 @@ class MessageReader {
   std::optional<Field> next() {
     if (position_ == message_.size()) return std::nullopt;
     const std::uint64_t key = varint();
-    Field field{.number = key >> 3};
+    Field field;
+    field.number = key >> 3;
     switch (key & 7) {
       case 0:
         field.value = varint();

@@ -12,7 +12,9 @@ namespace octet::text {
 namespace {
 
 std::string number(unsigned field, unsigned value) {
-  return {static_cast<char>(field << 3), static_cast<char>(value)};
+  std::string key(1, static_cast<char>(field << 3));
+  if (field > 15) key = {static_cast<char>((field << 3 & 0x7F) | 0x80), static_cast<char>(field >> 4)};
+  return key + static_cast<char>(value);
 }
 
 std::string message(unsigned field, const std::string& body) {
@@ -27,7 +29,7 @@ std::string piece(const std::string& token, float score, unsigned type) {
 
 std::string whole() {
   return piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3) + piece("▁a", -1.5F, 1) +
-         message(2, number(3, 2) + number(41, 1)) + message(3, number(3, 0) + number(4, 0));
+         message(2, number(3, 2) + number(41, 2)) + message(3, number(3, 0) + number(4, 0));
 }
 
 Error error_of(const std::string& bytes) {
@@ -45,7 +47,7 @@ TEST(SentencePieceModelTest, FieldsAndTheirDefaults) {
   EXPECT_EQ(model.pieces.scores.back(), -1.5F);
   EXPECT_EQ(model.pieces.types.front(), PieceType::unknown);
   EXPECT_EQ(model.kind, SentencePieceModel::Kind::bpe);
-  EXPECT_EQ(model.bos_id, 1);
+  EXPECT_EQ(model.bos_id, 2);
   EXPECT_EQ(model.eos_id, 2);
   EXPECT_FALSE(model.add_dummy_prefix);
   EXPECT_FALSE(model.remove_extra_whitespaces);

@@ -155,8 +155,16 @@ TEST(TokenizerTest, CorruptDocumentsAreErrorsThatNameThePlace) {
   expect(nlohmann::json::array(), ErrorCode::invalid_file, "expected an object");
   expect(nlohmann::json::object(), ErrorCode::invalid_file, "\"model\" is missing");
   expect(with("/version", "2.0"), ErrorCode::unsupported, "small.json: version");
-  expect(with("/model/type", "Unigram"), ErrorCode::unsupported,
-         "small.json: model.type: model type \"Unigram\"");
+  expect(with("/model/type", "WordPiece"), ErrorCode::unsupported,
+         "small.json: model.type: model type \"WordPiece\" is not supported, only BPE and Unigram are");
+  const auto unigram = [](nlohmann::json vocab, int unk_id) {
+    return nlohmann::json{{"model", {{"type", "Unigram"}, {"vocab", std::move(vocab)}, {"unk_id", unk_id}}}};
+  };
+  expect(unigram({{"a", 1}}, 0), ErrorCode::invalid_file, "model.vocab: expected an array of [token, score]");
+  expect(unigram(nlohmann::json::array({{"a", -1.0}, {7, -2.0}}), 0), ErrorCode::invalid_file,
+         "model.vocab: token 1: expected [token, score]");
+  expect(unigram(nlohmann::json::array({{"a", -1.0}, {"b", -2.0}}), 2), ErrorCode::invalid_file,
+         "model.unk_id");
   expect(with("/model/type", 3), ErrorCode::invalid_file, "model.type: expected a string, found 3");
   expect(with("/model/dropout", 0.1), ErrorCode::unsupported, "model.dropout");
   expect(with("/model/fuse_unk", "yes"), ErrorCode::invalid_file, "model.fuse_unk: expected true or false");
