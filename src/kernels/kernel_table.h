@@ -140,6 +140,8 @@ struct KernelTable {
   void (*gemv_quantized)(const QuantizedGemvArgs&) noexcept;
   void (*store_kv)(const StoreKvArgs&) noexcept;
   void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
+  // Queries and softmax weights rounded to bfloat16. Null where the CPU does not multiply that.
+  void (*decode_attention_bf16)(const DecodeAttentionArgs&) noexcept;
   void (*merge_attention)(const MergeAttentionArgs&) noexcept;
   void (*prefill_attention)(const PrefillAttentionArgs&) noexcept;
   // Queries, keys, values and softmax weights rounded to bfloat16. Null where the CPU does not multiply that.

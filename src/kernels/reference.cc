@@ -191,6 +191,7 @@ const KernelTable& reference_table() noexcept {
       .gemv_quantized = reference::gemv_quantized,
       .store_kv = reference::store_kv,
       .decode_attention = reference::decode_attention,
+      .decode_attention_bf16 = nullptr,
       .merge_attention = reference::merge_attention,
       .prefill_attention = reference::prefill_attention,
       .prefill_attention_bf16 = nullptr,

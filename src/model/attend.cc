@@ -82,9 +82,10 @@ void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer
   float* max = ws.partial_max.data() + rows;
   float* sum = ws.partial_sum.data() + rows;
   if (!is_quantized(step, view)) {
-    step.table.decode_attention({q, group, softmax_scale(c), &view, item.kv_head,
-                                 block_table(step, layer, item.seq), item.begin, item.end, out, max, sum,
-                                 softcap(c)});
+    const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.decode_attention_bf16 != nullptr;
+    const auto attention = bf16 ? step.table.decode_attention_bf16 : step.table.decode_attention;
+    attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, layer, item.seq), item.begin,
+               item.end, out, max, sum, static_cast<float>(c.attention_logit_softcap)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);

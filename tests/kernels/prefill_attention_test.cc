@@ -125,20 +125,10 @@ void expect_like_reference(const KernelTable& table, const Queries& queries, con
 // Scores of a few units are exact to some 1e-6, and so are the weights.
 constexpr float kTolerance = 5e-6f;
 
-// Tables whose prefill attention is the one in bfloat16.
-const std::vector<NamedTable>& rounding_tables() {
-  static const auto tables = [] {
-    std::vector<NamedTable> found;
-    for (const NamedTable& named : tables_under_test()) {
-      if (named.table->prefill_attention_bf16 == nullptr) continue;
-      static std::vector<std::unique_ptr<KernelTable>> owned;
-      owned.push_back(std::make_unique<KernelTable>(*named.table));
-      owned.back()->prefill_attention = named.table->prefill_attention_bf16;
-      found.push_back({named.name + "_rounding", owned.back().get()});
-    }
-    return found;
-  }();
-  return tables;
+// Where the prefill attention is the one in bfloat16.
+bool use_bf16(KernelTable& table) {
+  table.prefill_attention = table.prefill_attention_bf16;
+  return table.prefill_attention != nullptr;
 }
 
 class PrefillAttention : public TableTest {
@@ -296,7 +286,7 @@ TEST_P(PrefillAttention, OddShapesFallBackToTheReference) {
 }
 
 OCTET_INSTANTIATE_TABLES(PrefillAttention);
-INSTANTIATE_TEST_SUITE_P(Rounding, PrefillAttention, testing::ValuesIn(rounding_tables()),
+INSTANTIATE_TEST_SUITE_P(Rounding, PrefillAttention, testing::ValuesIn(tables_with("_rounding", use_bf16)),
                          [](const auto& instance) { return instance.param.name; });
 
 // One position sees only itself: the output is its value, whatever the query.

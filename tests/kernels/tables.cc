@@ -1,6 +1,7 @@
 #include "tables.h"
 
 #include <cstdio>
+#include <deque>
 
 #include "kernels/dispatch.h"
 
@@ -31,6 +32,16 @@ const std::vector<NamedTable>& tables_under_test() {
     return found;
   }();
   return tables;
+}
+
+std::vector<NamedTable> tables_with(const std::string& suffix, bool (*replace)(KernelTable&)) {
+  static std::deque<KernelTable> owned;  // tests hold pointers until the program ends
+  std::vector<NamedTable> found;
+  for (const NamedTable& named : tables_under_test()) {
+    KernelTable table = *named.table;
+    if (replace(table)) found.push_back({named.name + suffix, &owned.emplace_back(table)});
+  }
+  return found;
 }
 
 }  // namespace octet::kernels

@@ -20,6 +20,10 @@ struct NamedTable {
 // found it. Prints what is left out.
 const std::vector<NamedTable>& tables_under_test();
 
+// The tables among them that `replace` finds a function in to test in another's place, with it there: it
+// changes the copy that it is handed, or returns false. Their names end in `suffix`.
+std::vector<NamedTable> tables_with(const std::string& suffix, bool (*replace)(KernelTable&));
+
 class TableTest : public testing::TestWithParam<NamedTable> {
  protected:
   const KernelTable& table() const { return *GetParam().table; }

@@ -28,6 +28,7 @@ const KernelTable& avx512_table() noexcept {
       .gemv_quantized = gemv_quantized<V>,
       .store_kv = store_kv<V>,
       .decode_attention = decode_attention<V>,
+      .decode_attention_bf16 = nullptr,
       .merge_attention = merge_attention<V>,
       .prefill_attention = prefill_attention<V>,
       .prefill_attention_bf16 = nullptr,

@@ -10,9 +10,10 @@ namespace octet::kernels {
 
 namespace {
 
+template <Precision P>
 void decode_attention(const DecodeAttentionArgs& args) noexcept {
   if (fits_pairs(*args.kv))
-    decode_attention_in_pairs(args);
+    decode_attention_in_pairs<P>(args);
   else
     avx512_table().decode_attention(args);
 }
@@ -23,7 +24,8 @@ const KernelTable& avx512_bf16_table() noexcept {
   static const KernelTable table = [] {
     KernelTable with = avx512_table();
     with.isa = "avx512_bf16";
-    with.decode_attention = decode_attention;
+    with.decode_attention = decode_attention<Precision::split>;
+    with.decode_attention_bf16 = decode_attention<Precision::rounded>;
     with.gemv_bf16 = gemv_bf16;
     with.prefill_attention_bf16 = prefill_attention_bf16;
     return with;

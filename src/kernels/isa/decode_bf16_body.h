@@ -1,11 +1,11 @@
 // Decode attention in vdpbf16ps, for caches whose numbers bfloat16 holds exactly: bfloat16 itself, FP8, int8.
 //
-// The steps are those of decode_body.h. What differs is the arithmetic: queries and softmax weights are split
-// into two bfloat16, high + low, good to 2^-17 of each, and a product is two multiply-adds of the
-// thirty-two that one instruction does. So multiplying costs what it costs in float32, and what is saved is
-// the conversion: of 64 codes at a time, by table, with five shuffles (bf16_codes.h), where float32 took twenty
-// instructions. Products and sums are float32. vdpbf16ps takes subnormal numbers for zero: of a bfloat16 cache
-// those below 2^-126, of the eight-bit codes none.
+// The steps are those of decode_body.h. What differs is the arithmetic. Queries and softmax weights are either
+// rounded to bfloat16 (Precision::rounded), or split into two, high + low, good to 2^-17 of each, and a product
+// is then two multiply-adds of the thirty-two that one instruction does (Precision::split): multiplying costs
+// what it costs in float32, and what is saved is the conversion: of 64 codes at a time, by table, with five
+// shuffles (bf16_codes.h), where float32 took twenty instructions. Products and sums are float32. vdpbf16ps
+// takes subnormal numbers for zero: of a bfloat16 cache those below 2^-126, of the eight-bit codes none.
 //
 // Pairs. vdpbf16ps adds the products of two neighbours to one lane. For scores the neighbours are two dims of
 // one slot, and two lanes side by side have four of its dims (KeyOrder); they are added at the end of a tile.
@@ -24,7 +24,10 @@ namespace {
 // What fits the stack as two bfloat16: kMaxGroup heads of 256 dims.
 inline constexpr int kMaxSplitDim = 256;
 
-// Rows of floats as two bfloat16.
+// How queries and softmax weights become bfloat16.
+enum class Precision { rounded, split };
+
+// Rows of floats as two bfloat16; where they are rounded, `low` is not read.
 struct SplitRows {
   const std::uint16_t* high;
   const std::uint16_t* low;
@@ -136,7 +139,7 @@ struct KeySums {
 };
 
 // scores[h * kChunk + p] = q[h] · k[p], for H heads and every position of the chunk's tiles.
-template <int Tile, Dtype D, int H>
+template <Precision P, int Tile, Dtype D, int H>
 void score_pairs(const Chunk& chunk, SplitRows q, int head_dim, float* scores) {
   using Sums = KeySums<Tile, H>;
   const KeyReader<Tile, D> reader;
@@ -144,13 +147,26 @@ void score_pairs(const Chunk& chunk, SplitRows q, int head_dim, float* scores) {
     const std::byte* k = chunk.tiles[t].k;
     const std::int64_t ahead = chunk.ahead[t].k - k;
     Sums total;
-    for (int d = 0; d < head_dim; d += Sums::dims) {
-      __m512i pairs[2];
+    const auto next = [&](__m512i(&pairs)[2]) {
       reader.read(k, pairs);
       prefetch<64 * dtype_bytes(D)>(k + ahead);
       k += 64 * dtype_bytes(D);
-      total.template add<0>(pairs, q.high + d, head_dim);
-      total.template add<1>(pairs, q.low + d, head_dim);
+    };
+    __m512i pairs[2];
+    if constexpr (P == Precision::split) {
+      for (int d = 0; d < head_dim; d += Sums::dims) {
+        next(pairs);
+        total.template add<0>(pairs, q.high + d, head_dim);
+        total.template add<1>(pairs, q.low + d, head_dim);
+      }
+    } else {
+      // Two steps at a time, a multiple of 16 dims allows it, use all of the chains.
+      for (int d = 0; d < head_dim; d += 2 * Sums::dims) {
+        next(pairs);
+        total.template add<0>(pairs, q.high + d, head_dim);
+        next(pairs);
+        total.template add<1>(pairs, q.high + d + Sums::dims, head_dim);
+      }
     }
     total.store(scores + t * Tile);
   }
@@ -223,7 +239,7 @@ OCTET_INLINE __m512i spread_weights(const std::uint16_t* p) {
 }
 
 // One pass's sums over a chunk's values for H heads.
-template <Dtype D, int H, int Dims>
+template <Precision P, Dtype D, int H, int Dims>
 struct ValueSums {
   using Pass = ValuePass<D, Dims>;
   __m512 sums[H][Pass::sums];
@@ -240,11 +256,8 @@ struct ValueSums {
                         const __m512i (&b)[Pass::loads], SplitRows weights) {
     __m512i pairs[Pass::sums];
     for (int i = 0; i < Pass::loads; ++i) pair_rows<D>(table, a[i], b[i], pairs + i * Pass::sums_a_load);
-    for (const std::uint16_t* part : {weights.high, weights.low})
-      for (int h = 0; h < H; ++h) {
-        const __m512i weight = spread_weights<Pass::pairs>(part + h * kChunk);
-        for (int i = 0; i < Pass::sums; ++i) sums[h][i] = dot_pairs(sums[h][i], pairs[i], weight);
-      }
+    add_part(pairs, weights.high);
+    if constexpr (P == Precision::split) add_part(pairs, weights.low);
   }
   OCTET_INLINE void store(float* out, int head_dim) const {
     for (int h = 0; h < H; ++h)
@@ -262,16 +275,24 @@ struct ValueSums {
         }
       }
   }
+
+ private:
+  OCTET_INLINE void add_part(const __m512i (&pairs)[Pass::sums], const std::uint16_t* part) {
+    for (int h = 0; h < H; ++h) {
+      const __m512i weight = spread_weights<Pass::pairs>(part + h * kChunk);
+      for (int i = 0; i < Pass::sums; ++i) sums[h][i] = dot_pairs(sums[h][i], pairs[i], weight);
+    }
+  }
 };
 
 // out[h][dims of the pass] += sum over the chunk's positions of weights[h][p] * v[p], for H heads.
-template <Dtype D, int H, int Dims>
+template <Precision P, Dtype D, int H, int Dims>
 OCTET_INLINE void add_value_pass(const Chunk& chunk, SplitRows weights, int head_dim, int dim, float* out) {
   using Pass = ValuePass<D, Dims>;
   constexpr int slots = 2 * Pass::pairs;
   const std::int64_t row = head_dim * static_cast<std::int64_t>(Pass::size);
   const CodeTable<D> table;
-  ValueSums<D, H, Dims> total(out, head_dim);
+  ValueSums<P, D, H, Dims> total(out, head_dim);
   for (int t = 0; t < chunk.num_tiles; ++t) {
     const int first = t == 0 ? chunk.begin : 0;
     const int last = chunk.end - t * chunk.tile < chunk.tile ? chunk.end - t * chunk.tile : chunk.tile;
@@ -307,16 +328,16 @@ OCTET_INLINE void add_value_pass(const Chunk& chunk, SplitRows weights, int head
   total.store(out, head_dim);
 }
 
-template <Dtype D, int H>
+template <Precision P, Dtype D, int H>
 void add_values_in_pairs(const Chunk& chunk, SplitRows weights, int head_dim, float* out) {
   for (int dim = 0; dim < head_dim;) {
     const int dims = pass_dims(head_dim - dim);
     if (dims == 64)
-      add_value_pass<D, H, 64>(chunk, weights, head_dim, dim, out + dim);
+      add_value_pass<P, D, H, 64>(chunk, weights, head_dim, dim, out + dim);
     else if (dims == 32)
-      add_value_pass<D, H, 32>(chunk, weights, head_dim, dim, out + dim);
+      add_value_pass<P, D, H, 32>(chunk, weights, head_dim, dim, out + dim);
     else
-      add_value_pass<D, H, 16>(chunk, weights, head_dim, dim, out + dim);
+      add_value_pass<P, D, H, 16>(chunk, weights, head_dim, dim, out + dim);
     dim += dims;
   }
 }
@@ -356,26 +377,26 @@ struct PairFunctions {
   void (*restore)(float* row, int head_dim);
 };
 
-template <int Tile, Dtype D>
+template <Precision P, int Tile, Dtype D>
 inline constexpr PairFunctions kPairFunctions{
-    .score = {score_pairs<Tile, D, 1>, score_pairs<Tile, D, 2>, score_pairs<Tile, D, 3>,
-              score_pairs<Tile, D, 4>, score_pairs<Tile, D, 5>},
-    .value = {add_values_in_pairs<D, 1>, add_values_in_pairs<D, 2>, add_values_in_pairs<D, 3>,
-              add_values_in_pairs<D, 4>, add_values_in_pairs<D, 5>},
+    .score = {score_pairs<P, Tile, D, 1>, score_pairs<P, Tile, D, 2>, score_pairs<P, Tile, D, 3>,
+              score_pairs<P, Tile, D, 4>, score_pairs<P, Tile, D, 5>},
+    .value = {add_values_in_pairs<P, D, 1>, add_values_in_pairs<P, D, 2>, add_values_in_pairs<P, D, 3>,
+              add_values_in_pairs<P, D, 4>, add_values_in_pairs<P, D, 5>},
     .restore = restore_order<D>,
 };
 
-template <int Tile>
+template <Precision P, int Tile>
 const PairFunctions& pair_functions(Dtype dtype) {
   switch (code_dtype(dtype)) {
     case Dtype::fp8_e4m3:
-      return kPairFunctions<Tile, Dtype::fp8_e4m3>;
+      return kPairFunctions<P, Tile, Dtype::fp8_e4m3>;
     case Dtype::fp8_e5m2:
-      return kPairFunctions<Tile, Dtype::fp8_e5m2>;
+      return kPairFunctions<P, Tile, Dtype::fp8_e5m2>;
     case Dtype::int8_per_token_head:
-      return kPairFunctions<Tile, Dtype::int8_per_token_head>;
+      return kPairFunctions<P, Tile, Dtype::int8_per_token_head>;
     default:  // is_bfloat16_exact leaves no other
-      return kPairFunctions<Tile, Dtype::bfloat16>;
+      return kPairFunctions<P, Tile, Dtype::bfloat16>;
   }
 }
 
@@ -410,9 +431,18 @@ OCTET_INLINE void raise_peak(float chunk_peak, float* out, int head_dim, float& 
   peak = chunk_peak;
 }
 
+// Sixteen floats as what Precision says.
+template <Precision P>
+OCTET_INLINE void to_pairs(__m512 x, std::uint16_t* high, std::uint16_t* low) {
+  if constexpr (P == Precision::split)
+    split16(x, high, low);
+  else
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(high), (__m256i)_mm512_cvtneps_pbh(x));
+}
+
 // Turns scaled scores into weights 2^(score - peak), multiplied by the slots' value scales once they are
 // summed. Returns the sum.
-template <bool Scales>
+template <Precision P, bool Scales>
 OCTET_INLINE float weigh(const ChunkSoftmax& chunk, const float* scores, float peak, std::uint16_t* high,
                          std::uint16_t* low) {
   // Where every score is -inf or NaN so far, subtracting it would turn the former into the latter.
@@ -424,7 +454,7 @@ OCTET_INLINE float weigh(const ChunkSoftmax& chunk, const float* scores, float p
     // Outside, the scale may be anything.
     if constexpr (Scales)
       weight.v = _mm512_maskz_mul_ps(chunk.inside[i], weight.v, VecF16::load(chunk.scales->v + 16 * i).v);
-    split16(weight.v, high + 16 * i, low + 16 * i);
+    to_pairs<P>(weight.v, high + 16 * i, low + 16 * i);
   }
   return total.reduce_add();
 }
@@ -439,7 +469,7 @@ struct PairScratch {
   SlotScales scales;
 };
 
-template <bool Scales>
+template <Precision P, bool Scales>
 void soften_heads(const DecodeAttentionArgs& args, const ChunkSoftmax& chunk, PairScratch& scratch) {
   const int head_dim = args.kv->head_dim;
   float peaks[kMaxGroup];
@@ -448,8 +478,8 @@ void soften_heads(const DecodeAttentionArgs& args, const ChunkSoftmax& chunk, Pa
     if (peaks[g] > args.max[g])
       raise_peak(peaks[g], args.out + g * head_dim, head_dim, args.max[g], args.sum[g]);
   for (int g = 0; g < args.group; ++g)
-    args.sum[g] += weigh<Scales>(chunk, scratch.scores + g * kChunk, args.max[g],
-                                 scratch.weight_high + g * kChunk, scratch.weight_low + g * kChunk);
+    args.sum[g] += weigh<P, Scales>(chunk, scratch.scores + g * kChunk, args.max[g],
+                                    scratch.weight_high + g * kChunk, scratch.weight_low + g * kChunk);
 }
 
 // Scales and caps all scores of a chunk, so that nothing is left to scale.
@@ -462,7 +492,7 @@ inline void cap_group(const DecodeAttentionArgs& args, bool scales_of_keys, Chun
   for (int i = 0; i < kChunk; i += 16) VecF16::broadcast(1.0f).store(scratch.scales.k + i);
 }
 
-template <int Tile>
+template <Precision P, int Tile>
 void soften_group(const DecodeAttentionArgs& args, const Chunk& chunk, float scale, PairScratch& scratch) {
   using V = std::conditional_t<Tile == 16, VecF16, VecF8>;
   ChunkSoftmax softmax{.inside = {}, .scale = scale, .scales = &scratch.scales};
@@ -472,10 +502,10 @@ void soften_group(const DecodeAttentionArgs& args, const Chunk& chunk, float sca
   const bool of_keys = is_per_token_head(args.kv->k_dtype), of_values = is_per_token_head(args.kv->v_dtype);
   if (of_keys) load_scales<V>(chunk, &CacheTile::k_scale, scratch.scales.k);
   if (args.softcap > 0.0f) cap_group(args, of_keys, softmax, scratch);
-  if (!of_keys && !of_values) return soften_heads<false>(args, softmax, scratch);
+  if (!of_keys && !of_values) return soften_heads<P, false>(args, softmax, scratch);
   // Of the one that has none, the scales are ones (decode_tiles_in_pairs).
   if (of_values) load_scales<V>(chunk, &CacheTile::v_scale, scratch.scales.v);
-  soften_heads<true>(args, softmax, scratch);
+  soften_heads<P, true>(args, softmax, scratch);
 }
 
 // Query heads that one pass over a chunk takes.
@@ -484,13 +514,13 @@ struct HeadTile {
   int count;
 };
 
-template <int Tile>
+template <Precision P, int Tile>
 void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
   constexpr float ln_2 = 0x1.62e430p-1f;
   const KvView& kv = *args.kv;
   const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * kLog2E;
-  const PairFunctions& keys = pair_functions<Tile>(kv.k_dtype);
-  const PairFunctions& values = pair_functions<Tile>(kv.v_dtype);
+  const PairFunctions& keys = pair_functions<P, Tile>(kv.k_dtype);
+  const PairFunctions& values = pair_functions<P, Tile>(kv.v_dtype);
   HeadTile tiles[kMaxGroup / kPairHeads + 1];
   const int num_tiles = (args.group + kPairHeads - 1) / kPairHeads;
   for (int i = 0; i < num_tiles; ++i) {
@@ -500,7 +530,7 @@ void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
   PairScratch scratch;
   ChunkStream stream(args);  // asks for the first chunk, which is on its way meanwhile
   for (int i = 0; i < args.group * kv.head_dim; i += 16) {
-    split16(_mm512_loadu_ps(args.q + i), scratch.q_high + i, scratch.q_low + i);
+    to_pairs<P>(_mm512_loadu_ps(args.q + i), scratch.q_high + i, scratch.q_low + i);
     VecF16::zero().store(args.out + i);
   }
   for (int i = 0; i < args.group * kChunk; i += 16) VecF16::zero().store(scratch.scores + i);
@@ -519,7 +549,7 @@ void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
       keys.score[tiles[i].count - 1](chunk, {scratch.q_high + at, scratch.q_low + at}, kv.head_dim,
                                      scratch.scores + tiles[i].first * kChunk);
     }
-    soften_group<Tile>(args, chunk, scale, scratch);
+    soften_group<P, Tile>(args, chunk, scale, scratch);
     for (int i = 0; i < num_tiles; ++i) {
       const int at = tiles[i].first * kChunk;
       values.value[tiles[i].count - 1](chunk, {scratch.weight_high + at, scratch.weight_low + at}, kv.head_dim,
@@ -538,8 +568,9 @@ inline bool fits_pairs(const KvView& kv) {
          kv.head_dim <= kMaxSplitDim && (kv.k_tile == 16 || kv.k_tile == 8);
 }
 
-inline void decode_attention_in_pairs(const DecodeAttentionArgs& args) {
-  args.kv->k_tile == 16 ? decode_tiles_in_pairs<16>(args) : decode_tiles_in_pairs<8>(args);
+template <Precision P>
+void decode_attention_in_pairs(const DecodeAttentionArgs& args) {
+  args.kv->k_tile == 16 ? decode_tiles_in_pairs<P, 16>(args) : decode_tiles_in_pairs<P, 8>(args);
 }
 
 }  // namespace
