@@ -23,6 +23,7 @@ namespace {
 struct Shape {
   int threads, block_size, group, head_dim;
   Dtype dtype;
+  bool bf16 = false;  // queries and softmax weights rounded to bfloat16
 };
 
 // A pool filled once with finite codes, read as sequences of kContext positions whose blocks lie scattered.
@@ -58,32 +59,34 @@ class DecodeCase {
              .k_tile = kernels::k_tile_slots(shape.block_size)};
   }
 
-  void attend_all(const kernels::KernelTable& table) {
+  void attend_all(decltype(kernels::KernelTable::decode_attention) attention) {
     constexpr int splits = kContext / kSplit;
     threads_.run(static_cast<std::size_t>(sequences_ * kKvHeads * splits), [&](std::size_t task, int) {
       const int split = static_cast<int>(task) % splits;
       const int head = static_cast<int>(task) / splits % kKvHeads;
       const int sequence = static_cast<int>(task) / splits / kKvHeads;
       float out[kernels::kMaxGroup * 256], max[kernels::kMaxGroup], sum[kernels::kMaxGroup];
-      table.decode_attention({.q = q_.data(),
-                              .group = shape_.group,
-                              .softmax_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
-                              .kv = &view_,
-                              .kv_head = head,
-                              .block_table = block_table_.data() + sequence * blocks_a_sequence_,
-                              .begin = split * kSplit,
-                              .end = (split + 1) * kSplit,
-                              .out = out,
-                              .max = max,
-                              .sum = sum});
+      attention({.q = q_.data(),
+                 .group = shape_.group,
+                 .softmax_scale = 1.0f / std::sqrt(static_cast<float>(shape_.head_dim)),
+                 .kv = &view_,
+                 .kv_head = head,
+                 .block_table = block_table_.data() + sequence * blocks_a_sequence_,
+                 .begin = split * kSplit,
+                 .end = (split + 1) * kSplit,
+                 .out = out,
+                 .max = max,
+                 .sum = sum});
       benchmark::DoNotOptimize(out);
     });
   }
 
   void run(benchmark::State& state) {
     const kernels::KernelTable& table = *kernels::find_table("");
+    const auto attention = shape_.bf16 ? table.decode_attention_bf16 : table.decode_attention;
+    if (attention == nullptr) return state.SkipWithError("this table has no kernel in bfloat16");
     Alternation best;
-    for (auto _ : state) state.SetIterationTime(best.step(threads_, pool_, [&] { attend_all(table); }));
+    for (auto _ : state) state.SetIterationTime(best.step(threads_, pool_, [&] { attend_all(attention); }));
     const double rate = bytes_ / best.work_seconds;
     // Each number of a key or value meets every head of the group once.
     const double mads = 2.0 * sequences_ * kContext * kKvHeads * shape_.group * shape_.head_dim;
@@ -91,7 +94,8 @@ class DecodeCase {
     state.counters["mad_per_byte"] = mads / bytes_;
     state.counters["GBps"] = rate / 1e9;
     state.counters["of_read"] = rate / (static_cast<double>(kPoolBytes) / best.read_seconds);
-    state.SetLabel(std::string(dtype_name(shape_.dtype)) + " " + table.isa);
+    state.SetLabel(std::string(dtype_name(shape_.dtype)) + " " + table.isa +
+                   (shape_.bf16 ? " bf16 activations" : ""));
   }
 
  private:
@@ -126,7 +130,8 @@ void decode_attention(benchmark::State& state) {
               .block_size = static_cast<int>(state.range(2)),
               .group = static_cast<int>(state.range(3)),
               .head_dim = static_cast<int>(state.range(4)),
-              .dtype = static_cast<Dtype>(state.range(1))})
+              .dtype = static_cast<Dtype>(state.range(1)),
+              .bf16 = state.range(5) != 0})
       .run(state);
 }
 
@@ -135,13 +140,17 @@ constexpr int kBf16 = static_cast<int>(Dtype::bfloat16), kE4m3 = static_cast<int
 
 // SmolLM2's shape with every dtype; then blocks, groups and head dims one after the other.
 BENCHMARK(decode_attention)
-    ->ArgNames({"threads", "dtype", "block", "group", "dim"})
-    ->ArgsProduct(
-        {{2}, benchmark::CreateDenseRange(0, static_cast<int>(Dtype::fp8_per_token_head), 1), {16}, {3}, {64}})
-    ->ArgsProduct({{1}, {kBf16, kE4m3}, {16}, {3}, {64}})
-    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {8, 32, 64, 128}, {3}, {64}})
-    ->ArgsProduct({{2}, {kBf16, kE4m3}, {16}, {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {64}})
-    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {16}, {4}, {64, 80, 96, 128, 256}})
+    ->ArgNames({"threads", "dtype", "block", "group", "dim", "bf16"})
+    ->ArgsProduct({{2},
+                   benchmark::CreateDenseRange(0, static_cast<int>(Dtype::fp8_per_token_head), 1),
+                   {64},
+                   {3},
+                   {64},
+                   {0, 1}})
+    ->ArgsProduct({{1}, {kBf16, kE4m3}, {64}, {3}, {64}, {0}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {8, 16, 32, 128}, {3}, {64}, {0}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3}, {64}, {1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {64}, {0}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {64}, {4}, {64, 80, 96, 128, 256}, {0}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 

@@ -30,7 +30,7 @@ struct BenchOptions {
   int prefill_tokens = 512;             // timed in chunks of at most 512; 0 = do not measure prefill
   int decode_tokens = 64;               // of each sequence, timed one by one; 0 = do not measure decode
   int runs = 3;                         // repetitions of each figure
-  int block_size = 16;                  // tokens a block
+  int block_size = 64;                  // tokens a block
   std::string safetensors_load_strategy = "auto";  // as LLMOptions has it
   std::string quantization;                        // the same
   int threads = 0;                                 // 0 = physical cores

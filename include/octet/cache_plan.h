@@ -30,7 +30,7 @@ struct CachePlanOptions {
   std::int64_t max_tokens = 4096;    // of the documents for candidates and the plan itself; 0 = all
   std::int64_t layer_tokens = 1024;  // of the documents for each layer's measurement; at least 2
 
-  int block_size = 16;   // tokens a block
+  int block_size = 64;   // tokens a block
   int threads = 0;       // 0 = physical cores
   std::string isa = {};  // forces a kernel table; empty = OCTET_ISA, then the fastest
 };

@@ -51,7 +51,7 @@ struct EvaluationOptions {
   int needle_samples = 1;                                 // haystacks for each length and depth
   std::uint64_t needle_seed = 1;
 
-  int block_size = 16;   // tokens a block
+  int block_size = 64;   // tokens a block
   int threads = 0;       // 0 = physical cores
   std::string isa = {};  // forces a kernel table; empty = OCTET_ISA, then the fastest
 };

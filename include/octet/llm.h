@@ -40,7 +40,7 @@ struct LLMOptions {
   // How attention computes over an FP8 cache: one of attention_math_names().
   std::string attention_math = "fp32";
   std::optional<int> max_model_len = {};   // tokens; default: the config's max_position_embeddings
-  int block_size = 16;                     // tokens a block: 8, 16, 32, 64 or 128
+  int block_size = 64;                     // tokens a block: 8, 16, 32, 64 or 128
   std::int64_t kv_cache_memory_bytes = 0;  // 0 = what max_model_len needs for one sequence, at least
   int max_num_seqs = 32;                   // sequences in one step
   int max_num_batched_tokens = 512;        // tokens in one step; longer prompts go in chunks

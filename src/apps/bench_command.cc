@@ -118,7 +118,7 @@ Command add_bench_command(CLI::App& program) {
                 "Measure loading and the first token too, in a process that runs already");
   app->add_option("--runs", options.runs, "Repetitions of each figure [3]");
   app->add_option("--block-size", options.block_size,
-                  "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+                  "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [64]");
   add_loading_flags(*app, options.dtype, options.safetensors_load_strategy, options.quantization);
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,

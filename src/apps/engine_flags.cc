@@ -23,7 +23,7 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   app.add_option("--max-model-len", options.max_model_len,
                  "Tokens of prompt and answer together [the model's max_position_embeddings]");
   app.add_option("--block-size", options.block_size,
-                 "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [16]");
+                 "Tokens in a block of the cache: 8, 16, 32, 64 or 128 [64]");
   app.add_option("--kv-cache-memory-bytes", flags.kv_cache_memory_bytes,
                  "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [chosen]");
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.enable_prefix_caching,

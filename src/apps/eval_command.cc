@@ -132,7 +132,7 @@ Command add_eval_command(CLI::App& program) {
   app->add_flag("--heads", flags->every_head, "Print the errors of every layer and head");
   app->add_flag("--json", flags->json, "As one JSON object");
   app->add_option("--html", flags->html, "Also write a page with charts to this file");
-  app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [16]");
+  app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [64]");
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

@@ -214,7 +214,7 @@ Command add_plan_command(CLI::App& program) {
       "--output", flags->output,
       "Also write the plan to this file, as YAML for octet generate --config and vllm serve --config");
   app->add_flag("--json", flags->json, "As one JSON object");
-  app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [16]");
+  app->add_option("--block-size", options.block_size, "Tokens in a block of the cache [64]");
   app->add_option("--threads", options.threads, "Threads [the physical cores]");
   app->add_option("--isa", options.isa,
                   "Kernels: reference, avx2, avx512 or avx512_bf16 [$OCTET_ISA, else the fastest]");

@@ -85,7 +85,7 @@ void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer
     const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.decode_attention_bf16 != nullptr;
     const auto attention = bf16 ? step.table.decode_attention_bf16 : step.table.decode_attention;
     attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, layer, item.seq), item.begin,
-               item.end, out, max, sum, static_cast<float>(c.attention_logit_softcap)});
+               item.end, out, max, sum, softcap(c)});
     return;
   }
   kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);

@@ -115,7 +115,7 @@ TEST(AsyncLlm, AnswersAreThoseOfLlm) {
 }
 
 TEST(AsyncLlm, UpdatesAddUpToTheAnswerAndItsUsage) {
-  TinyAsyncLlm tiny;
+  TinyAsyncLlm tiny({.llm = {.block_size = 16}});
   const SamplingParams params = greedy(40);
   const RequestOutput whole = tiny.submit("a prompt of more than one block", params).wait();
   std::atomic<int> calls = 0;
@@ -427,7 +427,7 @@ TEST(AsyncLlm, StatisticsCountWhatHappened) {
           {"model.layers." + std::to_string(layer) + ".self_attn." + which + "_scale",
            {1},
            {layer == 1 && *which == 'k' ? 1e-7f : 0.1f}});
-  TinyAsyncLlm tiny({.llm = {.kv_cache_dtype = "fp8"}}, scaled);
+  TinyAsyncLlm tiny({.llm = {.kv_cache_dtype = "fp8", .block_size = 16}}, scaled);
   tiny.submit(Ids(40, 65), greedy(10)).wait();
   tiny.submit(Ids(40, 65), greedy(10)).wait();
   tiny.expect_idle();

@@ -17,6 +17,7 @@ struct BenchModel {
     options.depths = {0, 40, 100};
     options.prefill_tokens = 20;
     options.decode_tokens = 5;
+    options.block_size = 16;
     options.runs = 2;
     options.threads = 2;
   }

@@ -25,6 +25,7 @@ struct TinyPlan {
                     "Nobody in the town had seen the river so high before that winter.")};
     options.configs = {"fp8_e4m3", "fp8_e5m2"};
     options.target_tokens = 64;
+    options.block_size = 16;
     options.threads = 2;
   }
   CachePlan with_budget(std::int64_t bytes_per_token) {

@@ -188,5 +188,24 @@ TEST_F(Golden, DivergenceOfVectorsWithTheirOwnScales) {
   }
 }
 
+// Activations rounded to bfloat16, in linear layers and in both kinds of attention.
+TEST_F(Golden, DivergenceOfRoundedActivations) {
+  std::vector<std::int32_t> ids = ids_of(golden("smollm2.json").at("nll").at("ids"));
+  ids.resize(384);
+  std::vector<float> base;
+  {
+    SequenceRunner runner(model_directory(), mode_options("auto"));
+    base = runner.logits(ids, 512);
+  }
+  RunnerOptions options = mode_options("auto");
+  options.activations = Dtype::bfloat16;
+  SequenceRunner runner(model_directory(), options);
+  for (const int chunk : {512, 1}) {
+    const TextScore draw = score(runner, ids, chunk, base);
+    std::printf("bfloat16 activations, chunks of %3d: nll %.6f kl %.6f\n", chunk, draw.nll, draw.divergence);
+    EXPECT_LT(draw.divergence, 0.0005) << chunk;
+  }
+}
+
 }  // namespace
 }  // namespace octet::tests

@@ -23,6 +23,7 @@ struct RunnerOptions {
   std::string isa;      // empty = the fastest
   kv::KvScales scales;  // empty = ones
   int max_batched_tokens = 1024;
+  Dtype activations = Dtype::float32;
 };
 
 struct RunnerSequence {
@@ -36,7 +37,9 @@ class SequenceRunner {
       : checkpoint_(std::make_shared<const files::Checkpoint>(files::Checkpoint::open(directory))),
         pool_(options.threads),
         model_(checkpoint_, *kernels::find_table(options.isa), pool_, options.max_batched_tokens),
-        cache_(layout(options), options.num_blocks, scales(options)) {}
+        cache_(layout(options), options.num_blocks, scales(options)) {
+    model_.set_dtype(options.activations);
+  }
 
   const model::ModelConfig& config() const { return model_.config(); }
   kv::KvCache& cache() { return cache_; }

@@ -252,7 +252,7 @@ class ApiTest(ServerTest):
         self.assertIn('octet:kv_saturated_total{layer="1",tensor="v"}', after)
         info = next(name for name in after if name.startswith("octet:cache_config_info"))
         self.assertIn('cache_dtype="fp8_e4m3"', info)
-        self.assertIn('block_size="16"', info)
+        self.assertIn('block_size="64"', info)
 
     def test_wrong_types_name_the_field(self):
         chat = "/v1/chat/completions"
