@@ -252,10 +252,10 @@ class Planner {
         llm::parse_evaluation_config(plan_.chosen.config, options_.model, "configs");
     // A pool that cannot hold one sequence of the longest length is refused, here and by vLLM.
     const std::int64_t max_model_len = plan_.chosen.tokens < longest_ ? plan_.chosen.tokens : 0;
-    plan_.octet_arguments = llm::octet_arguments(config, plan_.kv_budget, max_model_len);
+    const llm::PlannedSize size{plan_.kv_budget, max_model_len, options_.block_size};
+    plan_.octet_arguments = llm::octet_arguments(config, size);
     plan_.vllm_note = llm::why_not_vllm(config);
-    if (plan_.vllm_note.empty())
-      plan_.vllm_arguments = llm::vllm_arguments(config, plan_.kv_budget, max_model_len);
+    if (plan_.vllm_note.empty()) plan_.vllm_arguments = llm::vllm_arguments(config, size);
   }
 
   const CachePlanOptions& options_;

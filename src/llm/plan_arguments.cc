@@ -1,5 +1,7 @@
 #include "llm/plan_arguments.h"
 
+#include <octet/llm.h>
+
 #include <algorithm>
 #include <cstddef>
 
@@ -23,9 +25,11 @@ std::vector<std::string> skipped_layers(const EvaluationConfig& config) {
   return layers;
 }
 
-void add_size(std::vector<std::string>& arguments, std::int64_t kv_budget, std::int64_t max_model_len) {
-  add(arguments, "--kv-cache-memory-bytes", std::to_string(kv_budget));
-  if (max_model_len > 0) add(arguments, "--max-model-len", std::to_string(max_model_len));
+void add_size(std::vector<std::string>& arguments, const PlannedSize& size) {
+  add(arguments, "--kv-cache-memory-bytes", std::to_string(size.kv_budget));
+  if (size.max_model_len > 0) add(arguments, "--max-model-len", std::to_string(size.max_model_len));
+  if (size.block_size != LLMOptions().block_size)
+    add(arguments, "--block-size", std::to_string(size.block_size));
 }
 
 }  // namespace
@@ -43,8 +47,7 @@ std::string why_not_vllm(const llm::EvaluationConfig& config) {
   return {};
 }
 
-std::vector<std::string> octet_arguments(const EvaluationConfig& config, std::int64_t kv_budget,
-                                         std::int64_t max_model_len) {
+std::vector<std::string> octet_arguments(const EvaluationConfig& config, const PlannedSize& size) {
   const EvaluationConfig defaults;
   std::vector<std::string> arguments = {config.directory};
   add(arguments, "--kv-cache-dtype", config.cache.kv_cache_dtype);
@@ -61,13 +64,12 @@ std::vector<std::string> octet_arguments(const EvaluationConfig& config, std::in
   if (config.attention_math != defaults.attention_math)
     add(arguments, "--attention-math", config.attention_math);
   if (config.dtype != defaults.dtype) add(arguments, "--dtype", config.dtype);
-  add_size(arguments, kv_budget, max_model_len);
+  add_size(arguments, size);
   return arguments;
 }
 
 // vLLM's flag of layers takes several values.
-std::vector<std::string> vllm_arguments(const EvaluationConfig& config, std::int64_t kv_budget,
-                                        std::int64_t max_model_len) {
+std::vector<std::string> vllm_arguments(const EvaluationConfig& config, const PlannedSize& size) {
   std::vector<std::string> arguments = {config.directory};
   add(arguments, "--kv-cache-dtype", config.cache.kv_cache_dtype);
   const std::vector<std::string> skipped = skipped_layers(config);
@@ -76,7 +78,7 @@ std::vector<std::string> vllm_arguments(const EvaluationConfig& config, std::int
     arguments.insert(arguments.end(), skipped.begin(), skipped.end());
   }
   if (config.dtype != EvaluationConfig().dtype) add(arguments, "--dtype", config.dtype);
-  add_size(arguments, kv_budget, max_model_len);
+  add_size(arguments, size);
   return arguments;
 }
 

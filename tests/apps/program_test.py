@@ -222,7 +222,7 @@ class FailureTest(ProgramTest):
                 self.assert_error(octet(*arguments), 1, "nowhere")
 
     def test_cache_too_small(self):
-        got = octet("generate", self.model, "--prompt", "a", "--kv-cache-memory-bytes", "10K")
+        got = octet("generate", self.model, "--prompt", "a", "--kv-cache-memory-bytes", "40K")
         self.assert_error(got, 1, "kv_cache_memory_bytes", "256", "max_model_len of")
 
     def test_bad_scale(self):
@@ -584,7 +584,7 @@ class EvalTest(ProgramTest):
     def test_plan(self):
         output = os.path.join(self.scratch.name, "plan.yaml")
         got = octet("plan", self.model, "--text", self.text(), "--target-tokens", "32", "--kv-budget", str(32 * 320),
-                    "--configs", "fp8_e4m3,fp8_e5m2", "--output", output, "--json")
+                    "--block-size", "16", "--configs", "fp8_e4m3,fp8_e5m2", "--output", output, "--json")
         self.assertEqual(got.returncode, 0, got.stderr)
         plan = json.loads(got.stdout)
         self.assertEqual(len(plan["layer_kl"]), 2)  # 128 bytes a token in FP8, 192 more for a float32 layer
@@ -594,7 +594,8 @@ class EvalTest(ProgramTest):
         with open(output, encoding="utf-8") as file:
             lines = [line for line in file.read().splitlines() if not line.startswith("#")]
         self.assertEqual(lines, [f"model: {json.dumps(self.model)}", "kv-cache-dtype: fp8_e4m3",
-                                 f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240", "max-model-len: 32"])
+                                 f'kv-cache-dtype-skip-layers: ["{worst}"]', "kv-cache-memory-bytes: 10240", "max-model-len: 32",
+                                 "block-size: 16"])
         answer = octet("generate", *plan["octet_arguments"], "--prompt", "a", *GREEDY, "--json")
         self.assertEqual(json.loads(answer.stdout)["kv_cache"]["bytes_per_token"], 320, answer.stderr)
         from_file = octet("generate", "--config", output, "--prompt", "a", *GREEDY, "--json")

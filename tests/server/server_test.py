@@ -237,8 +237,8 @@ class ApiTest(ServerTest):
 
     def test_metrics(self):
         before = self.server.metrics()
-        self.server.post("/v1/completions", {"prompt": "a" * 40, "max_tokens": 7})
-        self.server.post("/v1/completions", {"prompt": "a" * 40, "max_tokens": 1})
+        self.server.post("/v1/completions", {"prompt": "a" * 80, "max_tokens": 7})
+        self.server.post("/v1/completions", {"prompt": "a" * 80, "max_tokens": 1})
         after = self.server.metrics()
         def grown(name):
             return after[name] - before[name]
