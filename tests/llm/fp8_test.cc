@@ -20,7 +20,9 @@ TEST(Fp8, EveryCodeComesBack) {
     dequantize_fp8(codes.data(), codes.size(), 0.25f, dtype, values.data());
     quantize_fp8(values.data(), values.size(), 0.25f, dtype, again.data());
     for (std::size_t i = 0; i < codes.size(); ++i)
-      if (std::isfinite(values[i])) EXPECT_EQ(again[i], codes[i]) << dtype << " code " << i;
+      if (std::isfinite(values[i])) {
+        EXPECT_EQ(again[i], codes[i]) << dtype << " code " << i;
+      }
   }
 }
 

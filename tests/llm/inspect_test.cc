@@ -76,9 +76,9 @@ TEST(Inspect, LayersWithAWindowAreAGroupWithABoundedCost) {
   EXPECT_EQ(cost.groups[1].dtype, "float32");
   EXPECT_EQ(cost.groups[1].bytes_per_token, 4 * 2 * 2 * 16);
   // The window's blocks, one to begin in, one to go on in, and those of a step of 512 tokens.
-  EXPECT_EQ(cost.bytes_per_sequence, 2048 * 64 + (2 + 2 + 32) * 16 * 256);
+  EXPECT_EQ(cost.bytes_per_sequence, 2048 * 64 + (1 + 2 + 8) * 64 * 256);
   const std::int64_t sequences = cost.tokens_in_1_gib / 2048;
-  EXPECT_NEAR(static_cast<double>(sequences), (1 << 30) / (2048.0 * 64 + 4 * 16 * 256), 2.0);
+  EXPECT_NEAR(static_cast<double>(sequences), (1 << 30) / (2048.0 * 64 + 3 * 64 * 256), 2.0);
 }
 
 TEST(Inspect, SaysWhichLayersLackScales) {

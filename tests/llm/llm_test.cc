@@ -370,9 +370,11 @@ TEST(Llm, WindowsBoundTheCacheAndChangeNoToken) {
   const SamplingParams params{.temperature = 0, .max_tokens = 60};
   std::vector<std::vector<std::int32_t>> tokens[2];
   for (const bool keeps : {false, true}) {
-    tests::TinyLlm tiny(
-        {.kv_cache_dtype = "fp8", .max_num_batched_tokens = 48, .disable_hybrid_kv_cache_manager = keeps},
-        windowed_tiny());
+    tests::TinyLlm tiny({.kv_cache_dtype = "fp8",
+                         .block_size = 16,
+                         .max_num_batched_tokens = 48,
+                         .disable_hybrid_kv_cache_manager = keeps},
+                        windowed_tiny());
     for (const RequestOutput& output : tiny.llm.generate(prompts, params))
       tokens[keeps].push_back(output.outputs[0].token_ids);
     const KvCacheStats stats = tiny.llm.kv_cache_stats();
