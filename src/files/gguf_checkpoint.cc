@@ -102,8 +102,9 @@ class Translation {
 
   // Rows of a head from [pair, half] to [half, pair]. Rows are whole blocks, so they move as they are.
   static void order_halves(TensorView& tensor, std::int64_t heads, GgufCheckpoint& checkpoint) {
-    const std::int64_t rows = tensor.shape.empty() ? 0 : tensor.shape[0];
-    if (rows == 0 || rows % (2 * heads) != 0)
+    if (tensor.shape.empty() || tensor.data.empty()) tensor.fail("expected a matrix, found no rows or columns");
+    const std::int64_t rows = tensor.shape[0];
+    if (rows % (2 * heads) != 0)
       tensor.fail("expected rows for " + std::to_string(heads) + " heads of an even size, found " +
                   std::to_string(rows));
     const std::span<const std::byte> from = tensor.data;
