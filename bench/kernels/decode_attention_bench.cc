@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernels/dispatch.h"
+#include "chosen_table.h"
 #include "kernels/kernel_table.h"
 #include "read_bandwidth.h"
 
@@ -82,7 +82,7 @@ class DecodeCase {
   }
 
   void run(benchmark::State& state) {
-    const kernels::KernelTable& table = *kernels::find_table("");
+    const kernels::KernelTable& table = chosen_table();
     const auto attention = shape_.bf16 ? table.decode_attention_bf16 : table.decode_attention;
     if (attention == nullptr) return state.SkipWithError("this table has no kernel in bfloat16");
     Alternation best;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernels/dispatch.h"
+#include "chosen_table.h"
 #include "kernels/kernel_table.h"
 #include "read_bandwidth.h"
 
@@ -22,7 +22,7 @@ void gemv(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
   const auto dtype = static_cast<Dtype>(state.range(1));
   const int cols = static_cast<int>(state.range(2)), tokens = static_cast<int>(state.range(3));
-  const kernels::KernelTable& table = *kernels::find_table("");
+  const kernels::KernelTable& table = chosen_table();
   const HugeMemory weights = allocate(kBytes);
   std::mt19937 random(1);
   for (std::size_t i = 0; i < kBytes; ++i)

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernels/dispatch.h"
+#include "chosen_table.h"
 #include "kernels/kernel_table.h"
 #include "peak_fma.h"
 #include "read_bandwidth.h"
@@ -74,7 +74,7 @@ void linear_layer(benchmark::State& state) {
   ThreadPool pool(static_cast<int>(state.range(0)));
   const int tokens = static_cast<int>(state.range(1)), depth = static_cast<int>(state.range(2));
   const bool bf16 = state.range(3) != 0;
-  const kernels::KernelTable& table = *kernels::find_table("");
+  const kernels::KernelTable& table = chosen_table();
   if (bf16 && table.gemv_bf16 == nullptr) {
     state.SkipWithError("no bfloat16 products here");
     return;

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "kernels/dispatch.h"
+#include "chosen_table.h"
 #include "kernels/kernel_table.h"
 #include "paged_cache.h"
 
@@ -24,7 +24,7 @@ void prefill_attention(benchmark::State& state) {
   const auto dtype = static_cast<Dtype>(state.range(1));
   const int depth = static_cast<int>(state.range(2)), tile = static_cast<int>(state.range(3));
   const bool bf16 = state.range(4) != 0;
-  const kernels::KernelTable& table = *kernels::find_table("");
+  const kernels::KernelTable& table = chosen_table();
   if (bf16 && table.prefill_attention_bf16 == nullptr) {
     state.SkipWithError("no bfloat16 products here");
     return;

@@ -15,7 +15,7 @@ bool isa_supported(std::string_view isa) noexcept;
 std::span<const std::string_view> isa_names() noexcept;
 
 // The table called `isa`, or the fastest supported one where it is empty. Null where the name is unknown
-// or the CPU lacks it: the caller (model/kernel_choice.h) words the error.
+// or the CPU lacks it: the caller (llm/kernel_choice.h) words the error.
 const KernelTable* find_table(std::string_view isa) noexcept;
 
 }  // namespace octet::kernels
