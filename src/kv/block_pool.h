@@ -35,6 +35,7 @@ class BlockPool {
 
   std::int32_t num_blocks() const { return static_cast<std::int32_t>(references_.size()); }
   std::int32_t num_free() const { return static_cast<std::int32_t>(free_.size()) + num_cached_; }
+  std::int32_t num_used() const { return num_blocks() - num_free(); }
   // Of those that are free, the published ones.
   std::int32_t num_cached() const { return num_cached_; }
 

@@ -27,10 +27,10 @@ KvCacheStats cache_stats(const EngineSetup& setup) {
   for (std::size_t i = 0; i < cache.groups().size(); ++i) {
     const kv::BlockPool& pool = cache.pool(static_cast<int>(i));
     stats.num_blocks += pool.num_blocks();
-    stats.used_blocks += pool.num_blocks() - pool.num_free();
+    stats.used_blocks += pool.num_used();
     stats.groups.push_back(describe_group(cache.layout(), cache.groups()[i]));
     stats.groups.back().num_blocks = pool.num_blocks();
-    stats.groups.back().used_blocks = pool.num_blocks() - pool.num_free();
+    stats.groups.back().used_blocks = pool.num_used();
   }
   stats.total_bytes = cache.total_bytes();
   stats.capacity_tokens = setup.capacity_tokens;

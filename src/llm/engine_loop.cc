@@ -357,13 +357,15 @@ void EngineLoop::publish_blocks() {
   stats_.kv_cache_usage = 0;
   for (std::size_t group = 0; group < setup_.cache->groups().size(); ++group) {
     const kv::BlockPool& pool = setup_.cache->pool(static_cast<int>(group));
-    const std::int32_t used = pool.num_blocks() - pool.num_free();
+    const std::int32_t used = pool.num_used();
+    cache_stats_.groups[group].used_blocks = used;
     stats_.kv_cache_blocks += pool.num_blocks();
     stats_.kv_cache_used_blocks += used;
     stats_.kv_cache_cached_blocks += pool.num_cached();
     stats_.kv_cache_usage =
         std::max(stats_.kv_cache_usage, static_cast<double>(used) / static_cast<double>(pool.num_blocks()));
   }
+  cache_stats_.used_blocks = stats_.kv_cache_used_blocks;
 }
 
 void EngineLoop::publish() {
@@ -387,7 +389,6 @@ void EngineLoop::publish() {
     if (notices_.size() != setup_.notices.size()) notices_ = setup_.notices;
   } catch (const std::bad_alloc&) {  // they are said the next time
   }
-  cache_stats_.used_blocks = stats_.kv_cache_used_blocks;
 }
 
 // What a reader learns from its update is in the statistics before.

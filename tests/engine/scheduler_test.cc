@@ -215,7 +215,7 @@ TEST(Scheduler, APromptGoesInChunksAndTakesBlocksAsItNeedsThem) {
     const auto chunks = simulation.scheduler.schedule();
     ASSERT_EQ(chunks.size(), 1u);
     EXPECT_EQ(chunks[0].num_tokens, tokens);
-    EXPECT_EQ(simulation.pool.num_blocks() - simulation.pool.num_free(), blocks);
+    EXPECT_EQ(simulation.pool.num_used(), blocks);
     ASSERT_NO_FATAL_FAILURE(simulation.step());  // schedules the same again: nothing was computed yet
     EXPECT_EQ(simulation.plan.num_tokens(), tokens);
     EXPECT_EQ(simulation.plan.logits_rows.size(), tokens == 6 ? 0u : 1u) << "logits before the prompt's end";
@@ -450,11 +450,10 @@ TEST(Scheduler, SiblingsShareThePromptAndCopyWhatTheyWrite) {
     simulation.scheduler.add(siblings_of(0, Ids(44, 5), 3, 4));
     ASSERT_NO_FATAL_FAILURE(simulation.step());
     EXPECT_EQ(simulation.scheduler.num_running(), 4);
-    EXPECT_EQ(simulation.pool.num_blocks() - simulation.pool.num_free(), 6) << "one prompt";
+    EXPECT_EQ(simulation.pool.num_used(), 6) << "one prompt";
     ASSERT_NO_FATAL_FAILURE(simulation.step());
     EXPECT_EQ(simulation.plan.num_tokens(), 4);
-    EXPECT_EQ(simulation.pool.num_blocks() - simulation.pool.num_free(), 6 + 3)
-        << "three copies of the last block";
+    EXPECT_EQ(simulation.pool.num_used(), 6 + 3) << "three copies of the last block";
     while (simulation.busy()) ASSERT_NO_FATAL_FAILURE(simulation.step());
     EXPECT_EQ(simulation.pool.num_free(), 20);
     EXPECT_EQ(simulation.scheduler.num_preemptions(), 0);

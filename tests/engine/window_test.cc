@@ -72,7 +72,7 @@ class Harness {
 
   Engine& engine() { return engine_; }
   std::map<RequestId, Result>& results() { return results_; }
-  int used(int group) const { return cache_.pool(group).num_blocks() - cache_.pool(group).num_free(); }
+  int used(int group) const { return cache_.pool(group).num_used(); }
   int num_groups() const { return static_cast<int>(cache_.groups().size()); }
 
   void step() {

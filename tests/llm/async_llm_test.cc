@@ -248,6 +248,25 @@ TEST(AsyncLlm, CancellingOrDroppingAStreamFreesItsBlocks) {
   EXPECT_LE(tiny.llm.stats().generation_tokens, 1);
 }
 
+TEST(AsyncLlm, StatisticsOfTheCacheSayWhatEachGroupUses) {
+  tests::TinyOptions windowed;
+  windowed.extra_config = R"("sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"])";
+  TinyAsyncLlm tiny({.llm = {.block_size = 16}}, windowed);
+  Gate gate;
+  GenerationStream runs = tiny.submit(std::string(150, 'x'), greedy(40), gate);
+  ASSERT_TRUE(runs.next(kPatience));
+  const KvCacheStats stats = tiny.llm.kv_cache_stats();
+  ASSERT_EQ(stats.groups.size(), 2u);
+  EXPECT_GE(stats.groups[0].used_blocks, 150 / 16);
+  EXPECT_GT(stats.groups[1].used_blocks, 0);
+  EXPECT_LE(stats.groups[1].used_blocks, 24 / 16 + 2);
+  EXPECT_EQ(stats.groups[0].used_blocks + stats.groups[1].used_blocks, stats.used_blocks);
+  runs.cancel();
+  gate.open();
+  tiny.expect_idle();
+  for (const KvCacheGroup& group : tiny.llm.kv_cache_stats().groups) EXPECT_EQ(group.used_blocks, 0);
+}
+
 TEST(AsyncLlm, MoreThanMayWaitIsOverloadedUntilSomeEnd) {
   TinyAsyncLlm tiny({.llm = {.max_num_seqs = 1}, .max_queue = 1});
   Gate gate;
