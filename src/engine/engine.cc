@@ -32,8 +32,7 @@ void check_options(const EngineOptions& options, const model::ModelConfig& confi
   for (std::size_t i = 0; i < cache.groups().size(); ++i) {
     const kv::KvGroup& group = cache.groups()[i];
     const std::int32_t num_blocks = cache.pool(static_cast<int>(i)).num_blocks();
-    std::int64_t needed = layout.blocks_for(options.max_model_len);
-    if (group.window > 0) needed = std::min(needed, kv::window_blocks(layout, group.window));
+    const std::int64_t needed = kv::sequence_blocks(layout, group.window, options.max_model_len);
     if (num_blocks >= needed) continue;
     throw Error(ErrorCode::out_of_memory,
                 "holds " + std::to_string(std::int64_t{num_blocks} * layout.block_size) + " tokens" +

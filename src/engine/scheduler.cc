@@ -163,14 +163,14 @@ bool Scheduler::may_start(const Sequence& sequence) const {
 
 // The same for the blocks of one group.
 bool Scheduler::fits(const Sequence& sequence, int group) const {
-  const bool windowed = cache_.groups()[static_cast<std::size_t>(group)].window > 0;
+  const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
   std::vector<Growth> growths;
   const auto add = [&](const Sequence& each, int held, int behind, int freed) {
     const int left = std::min(each.max_tokens - each.num_generated(), limits_.lookahead);
     growths.push_back({each.size(), held, behind, freed, left});
     // Siblings share the full blocks of the prompt, as long as their windows reach them.
     const int full = each.size() / block_size_;
-    growths.insert(growths.end(), each.siblings.size(), {each.size(), full, windowed ? full : 0, 0, left});
+    growths.insert(growths.end(), each.siblings.size(), {each.size(), full, window > 0 ? full : 0, 0, left});
   };
   for (const auto& other : running_) {
     const BlockTable& table = other->tables[static_cast<std::size_t>(group)];
@@ -180,6 +180,9 @@ bool Scheduler::fits(const Sequence& sequence, int group) const {
   const PrefixCache::Match match = prefix_cache_.match(sequence);
   add(sequence, match.blocks, 0, match.free_blocks);
   const int free = cache_.pool(group).num_free() - match.free_blocks;
+  const auto blocks_kept = [&](int tokens) {
+    return static_cast<int>(kv::sequence_blocks(cache_.layout(), window, tokens));
+  };
   // The most are held just before one ends. Behind a window blocks are given back, so that what is needed is
   // the lesser of all and of what is kept, with the tokens of a step.
   return std::all_of(growths.begin(), growths.end(), [&](const Growth& next_end) {
@@ -188,17 +191,10 @@ bool Scheduler::fits(const Sequence& sequence, int group) const {
       const bool stays = next_end.left <= each.left;
       const int size = each.size + next_end.left - 1;
       all += stays ? std::max(0, blocks_for(size) - each.held) : -each.freed;
-      kept += stays ? std::max(0, blocks_kept(group, size) - each.held + each.behind) : -each.freed;
+      kept += stays ? std::max(0, blocks_kept(size) - each.held + each.behind) : -each.freed;
     }
-    return (windowed ? std::min(all, kept) : all) <= free;
+    return (window > 0 ? std::min(all, kept) : all) <= free;
   });
-}
-
-// Blocks that a sequence of so many tokens holds in a group between two steps.
-int Scheduler::blocks_kept(int group, int tokens) const {
-  const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
-  const int all = blocks_for(tokens);
-  return window > 0 ? std::min(all, static_cast<int>(kv::window_blocks(cache_.layout(), window))) : all;
 }
 
 // Shares the step's tokens among those that have more than one to compute.

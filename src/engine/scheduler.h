@@ -98,7 +98,6 @@ class Scheduler {
   void schedule(Sequence& sequence, int num_tokens, int& budget);
   bool is_computed_beside(const Sequence& sequence) const;
   int take_blocks(Sequence& sequence, int num_tokens);
-  int blocks_kept(int group, int tokens) const;
   bool fits(const Sequence& sequence, int group) const;
   bool unshare_blocks_to_write(Sequence& sequence);
   bool unshare_block_to_write(Sequence& sequence, int group);

@@ -7,13 +7,17 @@ namespace octet::kv {
 // Positions (p - window, p] touch one block more than they fill where they begin inside of one.
 std::int64_t window_blocks(const KvLayout& layout, int window) { return layout.blocks_for(window - 1) + 2; }
 
+std::int64_t sequence_blocks(const KvLayout& layout, int window, std::int64_t tokens) {
+  const std::int64_t all = layout.blocks_for(tokens);
+  return window > 0 ? std::min(all, window_blocks(layout, window)) : all;
+}
+
 KvCapacity::KvCapacity(const KvLayout& layout, KvDemand demand)
     : blocks_of_a_sequence_(layout.blocks_for(demand.max_model_len)),
       blocks_of_a_step_(layout.blocks_for(demand.max_num_batched_tokens)) {
   for (const KvGroup& group : layout.groups())
     groups_.push_back({group.window, layout.bytes_per_block(group),
-                       group.window > 0 ? std::min(window_blocks(layout, group.window), blocks_of_a_sequence_)
-                                        : blocks_of_a_sequence_});
+                       sequence_blocks(layout, group.window, demand.max_model_len)});
 }
 
 std::int64_t KvCapacity::blocks_of(const Group& group, std::int64_t blocks) const {

@@ -32,6 +32,9 @@ TEST(KvCapacity, AWindowedGroupGetsWhatItsSequencesHold) {
   const KvLayout layout = layout_with(100);
   const KvCapacity capacity(layout, {4096, 64});
   EXPECT_EQ(window_blocks(layout, 100), 9);
+  EXPECT_EQ(sequence_blocks(layout, 100, 4096), 9);
+  EXPECT_EQ(sequence_blocks(layout, 100, 17), 2);
+  EXPECT_EQ(sequence_blocks(layout, 0, 4096), 256);
   EXPECT_EQ(capacity.group_blocks(256), (std::vector<std::int64_t>{256, 9 + 4}));
   EXPECT_EQ(capacity.group_blocks(10 * 256), (std::vector<std::int64_t>{2560, 90 + 4}));
   EXPECT_EQ(capacity.group_blocks(10 * 256 + 1), (std::vector<std::int64_t>{2561, 99 + 4}));
