@@ -183,13 +183,18 @@ bool Scheduler::fits(const Sequence& sequence, int group) const {
   const auto blocks_kept = [&](int tokens) {
     return static_cast<int>(kv::sequence_blocks(cache_.layout(), window, tokens));
   };
-  // The most are held just before one ends. Behind a window blocks are given back, so that what is needed is
-  // the lesser of all and of what is kept, with the tokens of a step.
-  return std::all_of(growths.begin(), growths.end(), [&](const Growth& next_end) {
+  // The most are held just before one ends; most end no sooner than the lookahead, all at once.
+  std::vector<int> ends;
+  for (const Growth& each : growths) ends.push_back(each.left);
+  std::sort(ends.begin(), ends.end());
+  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+  // Behind a window blocks are given back, so that what is needed is the lesser of all and of what is kept,
+  // with the tokens of a step.
+  return std::all_of(ends.begin(), ends.end(), [&](int next_end) {
     int all = 0, kept = blocks_for(limits_.max_num_batched_tokens);
     for (const Growth& each : growths) {
-      const bool stays = next_end.left <= each.left;
-      const int size = each.size + next_end.left - 1;
+      const bool stays = next_end <= each.left;
+      const int size = each.size + next_end - 1;
       all += stays ? std::max(0, blocks_for(size) - each.held) : -each.freed;
       kept += stays ? std::max(0, blocks_kept(size) - each.held + each.behind) : -each.freed;
     }
