@@ -167,19 +167,22 @@ class Planner {
   void measure_candidates() {
     const std::vector<std::string> configs = candidates();
     std::string least;
-    kv::KvLayout least_layout;
-    for (const std::string& config : configs)
-      if (kv::KvLayout layout = layout_of(config);
-          least.empty() || layout.bytes_per_token() < least_layout.bytes_per_token()) {
-        least = config;
-        least_layout = std::move(layout);
-      }
-    if (tokens_that_fit(least_layout) < plan_.target_tokens)
+    std::int64_t least_bytes = 0, most_tokens = 0;
+    for (const std::string& config : configs) {
+      const kv::KvLayout layout = layout_of(config);
+      const std::int64_t tokens = tokens_that_fit(layout), bytes = layout.bytes_per_token();
+      // Where windows are kept wide, more fit than bytes a token say.
+      if (!least.empty() && (tokens < most_tokens || (tokens == most_tokens && bytes >= least_bytes))) continue;
+      least = config;
+      least_bytes = bytes;
+      most_tokens = tokens;
+    }
+    if (most_tokens < plan_.target_tokens)
       throw Error(ErrorCode::out_of_memory,
                   std::to_string(plan_.target_tokens) + " tokens do not fit " +
                       std::to_string(plan_.kv_budget) + " bytes: the smallest cache, " + least + ", takes " +
-                      std::to_string(least_layout.bytes_per_token()) + " bytes a token, so " +
-                      std::to_string(tokens_that_fit(least_layout)) + " tokens fit",
+                      std::to_string(least_bytes) + " bytes a token, so " + std::to_string(most_tokens) +
+                      " tokens fit",
                   "kv_budget");
     plan_.candidates = measure(configs, options_.max_tokens, "candidates");
   }

@@ -2,6 +2,7 @@
 #include <octet/cache_plan.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -45,14 +46,18 @@ TEST(CachePlan, TakesTheWideCacheWhereItFits) {
 
 // Three layers of four have a window of 16 tokens: of a sequence of 256 tokens they keep 3 blocks of 16, and
 // the step's.
-TEST(CachePlan, CountsWhatWindowsKeep) {
-  TinyPlan tiny;
+std::string write_windowed(const std::filesystem::path& folder) {
   tests::TinyOptions options;
   options.num_layers = 4;
   options.max_position_embeddings = 2048;
   options.extra_config = R"("sliding_window": 16, "layer_types": ["sliding_attention", "sliding_attention", )"
                          R"("full_attention", "sliding_attention"])";
-  tiny.options.model = tests::write_tiny_llm(tiny.folder.path(), options);
+  return tests::write_tiny_llm(folder, options);
+}
+
+TEST(CachePlan, CountsWhatWindowsKeep) {
+  TinyPlan tiny;
+  tiny.options.model = write_windowed(tiny.folder.path());
   tiny.options.target_tokens = 2048;
   tiny.options.kv_budget = 2048 * 64 + 35 * 16 * 3 * 64;
   const CachePlan plan = plan_cache(tiny.options);
@@ -61,6 +66,20 @@ TEST(CachePlan, CountsWhatWindowsKeep) {
   EXPECT_TRUE(plan.chosen.fits);
   EXPECT_TRUE(plan.skip_layers.empty());
   EXPECT_FALSE(plan.baseline.fits);
+}
+
+// What takes most bytes a token holds most tokens where its wide layers are those that keep a window alone.
+TEST(CachePlan, TheSmallestCacheIsTheOneThatHoldsMost) {
+  TinyPlan tiny;
+  tiny.options.model = write_windowed(tiny.folder.path());
+  tiny.options.configs = {"fp8_e4m3+skip=2", "fp8_e4m3+skip=sliding_window"};
+  tiny.options.target_tokens = 2048;
+  tiny.options.kv_budget = 2048 * 64 + 35 * 16 * 3 * 256;
+  const CachePlan plan = plan_cache(tiny.options);
+  EXPECT_EQ(plan.chosen.config, "fp8_e4m3+skip=sliding_window");
+  EXPECT_EQ(plan.chosen.tokens, 2048);
+  EXPECT_FALSE(plan.candidates[0].fits);
+  EXPECT_GT(plan.chosen.bytes_per_token, plan.candidates[0].bytes_per_token);
 }
 
 TEST(CachePlan, WithoutRoomForALayerItIsTheBestCandidate) {
