@@ -104,10 +104,9 @@ LoadedModel load_model(const std::string& directory, const std::string& isa, int
   loaded.table = &choose_kernels(isa);
   auto checkpoint = std::make_shared<files::Checkpoint>(files::Checkpoint::open(directory));
   loaded.threads = std::make_unique<ThreadPool>(threads);
-  // What will be quantised is read once.
-  const bool read_once = quantization != model::Quantization::none && load_strategy == "auto";
-  if (load_strategy == "eager" ||
-      (!read_once && load_strategy == "auto" && copying_pays(checkpoint->weight_bytes())))
+  // What will be quantised is read once, which no copy makes faster.
+  if (load_strategy == "eager" || (load_strategy == "auto" && quantization == model::Quantization::none &&
+                                   copying_pays(checkpoint->weight_bytes())))
     loaded.copied = checkpoint->copy_to_memory(*loaded.threads);
   loaded.checkpoint = std::move(checkpoint);
   loaded.model =
@@ -148,10 +147,10 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
                                   options.safetensors_load_strategy, options.quantization);
   const files::Checkpoint& checkpoint = *loaded.checkpoint;
   const model::ModelConfig& config = loaded.model->config();
-  loaded.model->set_dtype(choose_dtype(options.dtype, config));
+  const Dtype dtype = choose_dtype(options.dtype, config);
+  loaded.model->set_dtype(dtype);
   text::Tokenizer tokenizer = text::Tokenizer::load(options.model);
-  EngineSetup setup{.loaded = {}, .tokenizer = tokenizer};
-  setup.dtype = choose_dtype(options.dtype, config);
+  EngineSetup setup{.loaded = {}, .tokenizer = tokenizer, .dtype = dtype};
   if (!tokenizer.chat_template().empty())
     setup.chat_template = text::ChatTemplate::parse(tokenizer.chat_template(), tokenizer.chat_template_file());
   setup.end_tokens = read_end_tokens(checkpoint, config, tokenizer);
