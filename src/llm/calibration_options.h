@@ -23,8 +23,8 @@ calibrate::ObserverOptions read_observer_options(const CalibrationOptions& optio
 // Tokens of a sample at most, of a model whose sequences have at most `most`.
 int choose_seq_length(const CalibrationOptions& options, int most);
 
-// The options with the model's name on the hub replaced by where it stands, and an output in the current folder where
-// the model stands in the Hugging Face cache and none was asked for. Throws as files::find_model.
+// The options with the model's name on the hub replaced by where it stands, and an output in the current folder
+// where the model stands in the Hugging Face cache and none was asked for. Throws as files::find_model.
 CalibrationOptions find_calibrated_model(const CalibrationOptions& asked);
 
 // Where the checkpoint goes, once it is sure that it may go there. Throws also as calibrate::check_output.

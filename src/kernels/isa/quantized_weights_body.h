@@ -3,8 +3,7 @@
 // One token: four rows at a time, 32 columns of each turned into floats in registers, then multiplied and added
 // in gemv's order. Weights are read once and memory is the limit, as long as a vector of numbers costs no more
 // than a few instructions. So the codes of 32 columns are first brought into the bytes of one register,
-// whatever their format; then widened; and one multiply-add makes numbers of them. Four-bit codes on AVX-512
-// are looked up in a register that holds the group's 16 numbers instead: fewer instructions, the same numbers.
+// whatever their format; then widened; and one multiply-add makes numbers of them.
 //
 // More tokens: four rows go into the scratch as floats, and gemv takes them from there; that costs as much as a
 // token or two.
@@ -174,9 +173,8 @@ OCTET_INLINE void numbers32(const std::byte* p, int part, const SpanScales<F>& s
 template <WeightFormat F, class Begin, class Use>
 OCTET_INLINE void for_each_span(const QuantizedMatrix& matrix, const Begin& begin, const Use& use) {
   const int cols = matrix.cols;
-  const int span = is_block_format(F) || matrix.group_cols > cols
-                       ? (is_block_format(F) ? block_elements(F) : cols)
-                       : matrix.group_cols;
+  const int group_cols = matrix.group_cols < cols ? matrix.group_cols : cols;
+  const int span = is_block_format(F) ? block_elements(F) : group_cols;
   std::int64_t group = 0, byte = 0;
   for (int c = 0; c < cols; c += span, ++group) {
     const int end = c + span < cols ? c + span : cols;

@@ -20,7 +20,7 @@ OCTET_INLINE V tanh(V x) {
   const V size = masked(x, 0x7fffffffu);
   const V y = max(V::broadcast(-32.0f), V::broadcast(-2.0f) * size);
   const V magic = V::broadcast(0x1.8p+23f);  // added, it leaves the nearest whole number in the sum's low bits
-  const V n = fma(y, V::broadcast(0x1.715476p+0f), magic) - magic;
+  const V n = fma(y, V::broadcast(kLog2E), magic) - magic;
   V r = fma(n, V::broadcast(-0x1.63p-1f), y);
   r = fma(n, V::broadcast(0x1.bd0106p-13f), r);
   V p = fma(V::broadcast(0x1.6a23cep-10f), r, V::broadcast(0x1.123a2p-7f));
