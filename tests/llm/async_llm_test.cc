@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "files/expect_error.h"
+#include "llm/prompt_logits.h"
 #include "llm/tiny_llm.h"
 
 namespace octet {
@@ -605,6 +606,15 @@ TEST(AsyncLlmLogits, LeaveNothingBehindAndRefuseWhatGenerationRefuses) {
   EXPECT_EQ(*tiny.llm.kv_cache_stats().stored_values, 2 * *before.stored_values);
   tiny.llm.stop_accepting();
   tests::expect_error(ErrorCode::unavailable, {"engine"}, [&] { tiny.llm.logits({1, 2}); });
+}
+
+TEST(AsyncLlmLogits, AreRefusedWhereMemoryDoesNotHoldThem) {
+  llm::check_logits_fit(1000, 50, 200'000);
+  llm::check_logits_fit(1 << 20, 1 << 20, 0);
+  tests::expect_error(ErrorCode::out_of_memory, {"token_ids", "200000 bytes", "199999", "last_only"},
+                      [] { llm::check_logits_fit(1000, 50, 199'999); });
+  tests::expect_error(ErrorCode::out_of_memory, {"4398046511104 bytes"},
+                      [] { llm::check_logits_fit(1 << 20, 1 << 20, std::int64_t{1} << 40); });
 }
 
 TEST(AsyncLlmCacheMemory, HoldsTheValuesOfWhatWasStored) {
