@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "base/error.h"
@@ -88,9 +87,26 @@ std::int64_t decoded_weight_bytes(const files::Checkpoint& checkpoint, bool tied
   return bytes;
 }
 
+// Bytes of the cache that one step reads, on average of `steps` behind sequences of these lengths: a token
+// attends to itself and all before it, in a layer with a window to the latest alone.
+std::int64_t cache_bytes_read(const kv::KvLayout& layout, const std::vector<int>& windows,
+                              const std::vector<int>& lengths, int steps) {
+  std::int64_t bytes = 0;
+  for (int layer = 0; layer < layout.num_layers(); ++layer) {
+    const int window = windows[static_cast<std::size_t>(layer)];
+    std::int64_t tokens = 0;
+    for (const int length : lengths)
+      for (int step = 1; step <= steps; ++step)
+        tokens += window > 0 ? std::min(length + step, window) : length + step;
+    bytes += tokens * ((layout.k_block_bytes(layer) + layout.v_block_bytes(layer)) / layout.block_size);
+  }
+  return bytes / steps;
+}
+
 // One row of the table: what is timed, of which cache.
 struct Cell {
   const kv::KvLayout& layout;
+  const std::vector<int>& windows;  // of the layers
   int depth;
   int batch;
   bool times_prefill;
@@ -121,10 +137,7 @@ BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOp
   if (options.decode_tokens == 0) return row;
   row.decode = repeat(cell.batch * options.decode_tokens,
                       [&](bool warms) { return sequences.decode(lengths, warms ? 1 : options.decode_tokens); });
-  // A token attends to itself and all before it: length + 1 … length + decode_tokens cached tokens.
-  const std::int64_t held = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  row.decode_bytes = weight_bytes + cell.layout.bytes_per_token() *
-                                        (2 * held + std::int64_t{cell.batch} * (options.decode_tokens + 1)) / 2;
+  row.decode_bytes = weight_bytes + cache_bytes_read(cell.layout, cell.windows, lengths, options.decode_tokens);
   row.decode_bandwidth = static_cast<double>(row.decode_bytes) * row.decode.median / cell.batch;
   return row;
 }
@@ -175,6 +188,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   result.load_strategy = loaded.copied ? "eager" : "lazy";
   result.read_bandwidth = measure_read_bandwidth(result.threads);
   if (on_row && !on_row(result)) return result;
+  std::vector<int> windows;
+  for (const model::LayerConfig& layer : config.layers) windows.push_back(layer.sliding_window);
   for (std::size_t i = 0; i < choices.size(); ++i) {
     const kv::KvLayout layout = llm::cache_layout(config, choices[i], options.block_size);
     const bool knows_peak = llm::reset_peak_memory();
@@ -183,7 +198,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
     for (const int depth : options.depths) {
       for (std::size_t b = 0; b < options.batches.size(); ++b) {
         const bool times_prefill = b == 0 && options.prefill_tokens > 0;
-        BenchRow row = measure(sequences, {layout, depth, options.batches[b], times_prefill}, options,
+        BenchRow row = measure(sequences, {layout, windows, depth, options.batches[b], times_prefill}, options,
                                result.weight_bytes);
         row.kv_cache_dtype = options.kv_cache_dtypes[i];
         row.cache_bytes = cache.total_bytes();

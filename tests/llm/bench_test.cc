@@ -51,6 +51,21 @@ TEST(Bench, MeasuresEveryDepthOfEveryDtype) {
   EXPECT_EQ(result.rows[6].dtype, "fp8_e5m2");
 }
 
+// 64 bytes a token and layer in FP8: one layer reads all, the other 24 tokens at most.
+TEST(Bench, AWindowIsAllThatIsRead) {
+  BenchModel bench;
+  tests::TinyOptions windowed;
+  windowed.extra_config = R"("sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"])";
+  bench.options.model = tests::write_tiny_llm(bench.folder.path(), windowed);
+  bench.options.kv_cache_dtypes = {"fp8"};
+  bench.options.depths = {0, 22, 100};
+  const BenchResult result = run_benchmark(bench.options);
+  ASSERT_EQ(result.rows.size(), 3u);
+  EXPECT_EQ(result.rows[0].decode_bytes, result.weight_bytes + 64 * (3 + 3));
+  EXPECT_EQ(result.rows[1].decode_bytes, result.weight_bytes + 64 * (25 * 5 + 23 + 4 * 24) / 5);
+  EXPECT_EQ(result.rows[2].decode_bytes, result.weight_bytes + 64 * (103 + 24));
+}
+
 TEST(Bench, TakesKeysApartAndSkipsLayers) {
   BenchModel bench;
   bench.options.kv_cache_dtypes = {"fp8"};
