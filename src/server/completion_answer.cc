@@ -105,9 +105,10 @@ class CompletionAnswer final : public Answer {
     if (prompt_only_) usage.completion_tokens = 0;
     return usage;
   }
+  // Whether the token that is not said ended the answer is not said either; that the answer failed is.
   GenerationUpdate without_tokens(GenerationUpdate update) const {
     for (ChoiceUpdate& choice : update.choices)
-      choice = {choice.index, {}, {}, {}, choice.finish_reason.empty() ? "" : "length", {}};
+      choice = {choice.index, {}, {}, {}, choice.finish_reason == "stop" ? "length" : choice.finish_reason, {}};
     update.usage = said(update.usage);
     return update;
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <utility>
 
 #include "server/logprobs_json.h"
 
@@ -103,6 +104,20 @@ TEST(CompletionAnswer, NumbersTheAnswersOfAllPrompts) {
   EXPECT_EQ(chunk["choices"][0]["index"], 3);
   EXPECT_EQ(chunk["choices"][0]["text"], "qx");
   EXPECT_EQ(events(answer->chunks(1, update(1, "y"))).at(0)["choices"][0]["text"], "y");
+}
+
+TEST(CompletionAnswer, APromptAloneEndsWithItsLengthUnlessItFails) {
+  CompletionRequest request;
+  request.prompts = {Prompt("p")};
+  request.echo = request.prompt_only = true;
+  for (const auto& [finish, said] : {std::pair("stop", "length"), {"length", "length"}, {"error", "error"}}) {
+    const auto answer = completion_answer({"id", "m", 5}, request, {{"p", ""}});
+    answer->add(0, update(0, "x", finish));
+    const Json body = parse_json(answer->whole({3, 2, 1}));
+    EXPECT_EQ(body["choices"][0]["text"], "p");
+    EXPECT_EQ(body["choices"][0]["finish_reason"], said);
+    EXPECT_EQ(body["usage"]["completion_tokens"], 0);
+  }
 }
 
 TEST(StopReason, IsTheStringTheTokenOrNull) {
