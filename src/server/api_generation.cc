@@ -31,12 +31,11 @@ void check(const SamplingParams& params, std::size_t prompts, int max_unfinished
   params.validate();
   check_logprobs(params.logprobs, "logprobs");
   check_logprobs(params.prompt_logprobs, "prompt_logprobs");
-  const auto check_most = [](const char* field, std::size_t found, std::size_t most, const char* what) {
+  const auto check_most = [](const std::string& field, std::size_t found, std::size_t most, const char* what) {
     if (found <= most) return;
-    throw ApiError(400,
-                   std::string(field) + ": expected at most " + std::to_string(most) + what + ", found " +
-                       std::to_string(found),
-                   field);
+    throw ApiError(
+        400, field + ": expected at most " + std::to_string(most) + what + ", found " + std::to_string(found),
+        field);
   };
   check_most("stop", params.stop.size(), kMaxStops, " strings");
   const auto bytes = [](std::size_t sum, const std::string& stop) { return sum + stop.size(); };
@@ -45,17 +44,9 @@ void check(const SamplingParams& params, std::size_t prompts, int max_unfinished
   check_most("stop_token_ids", params.stop_token_ids.size(), kMaxStops, " ids");
   const std::size_t answers = static_cast<std::size_t>(params.n) * prompts;
   const std::string field = params.n > 1 ? "n" : "prompt";
-  if (answers > kMaxAnswers)
-    throw ApiError(400,
-                   field + ": expected at most " + std::to_string(kMaxAnswers) +
-                       " answers of all prompts together, found " + std::to_string(answers),
-                   field);
-  if (answers > static_cast<std::size_t>(max_unfinished))  // 429 would ask to try again, for ever
-    throw ApiError(400,
-                   field + ": expected at most " + std::to_string(max_unfinished) +
-                       " answers of all prompts together (--max-num-seqs and --max-queue), found " +
-                       std::to_string(answers),
-                   field);
+  check_most(field, answers, kMaxAnswers, " answers of all prompts together");
+  check_most(field, answers, static_cast<std::size_t>(max_unfinished),  // 429 would ask to try again, for ever
+             " answers of all prompts together (--max-num-seqs and --max-queue)");
 }
 
 // Turns a text into its tokens, and refuses what does not fit into a sequence under the code that OpenAI's
@@ -118,12 +109,11 @@ std::string prompt_text(const AsyncLLM& llm, const Prompt& prompt) {
   return prompt.token_ids ? llm.decode(*prompt.token_ids, true) : prompt.text;
 }
 
-Echo make_echo(const AsyncLLM& llm, const Prompt& prompt, const CompletionRequest& asked) {
+// `ids` are the prompt's tokens.
+Echo make_echo(const AsyncLLM& llm, const Prompt& prompt, const std::vector<std::int32_t>& ids,
+               const CompletionRequest& asked) {
   Echo echo = {prompt_text(llm, prompt), {}};
-  if (!asked.params.logprobs) return echo;
-  const std::vector<std::int32_t> ids =
-      prompt.token_ids ? *prompt.token_ids : llm.encode(prompt.text, asked.add_special_tokens);
-  if (!ids.empty())
+  if (asked.params.logprobs && !ids.empty())
     echo.first_token =
         asked.answer.tokens_as_ids ? "token_id:" + std::to_string(ids.front()) : llm.decode({ids.front()});
   return echo;
@@ -163,7 +153,7 @@ void Api::complete(const HttpRequest& request, HttpResponse& response) {
     generations.push_back({prompt, asked.add_special_tokens, asked.params, {}});
     encode(llm_, generations.back(),
            asked.prompts.size() > 1 ? element_path("prompt", generations.size() - 1) : "prompt", "max_tokens");
-    if (asked.echo) echo.push_back(make_echo(llm_, prompt, asked));
+    if (asked.echo) echo.push_back(make_echo(llm_, prompt, *generations.back().prompt.token_ids, asked));
     if (options_.log_prompts) request.record->prompt += prompt_text(llm_, prompt) + "\n";
   }
   respond(std::move(generations), completion_answer(identity(request, asked.answer), asked, std::move(echo)),
