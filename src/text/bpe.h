@@ -17,9 +17,6 @@
 
 namespace octet::text {
 
-// What SentencePiece writes for a space.
-inline constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
-
 // Pairs of token ids that may be joined: their rank (lower joins first) and the id of the result.
 class MergeTable {
  public:

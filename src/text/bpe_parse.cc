@@ -104,9 +104,8 @@ void Bpe::read_merges(const JsonField& merges) {
 // The pairs that make a piece share its rank, and pieces of one score share theirs: of equals the leftmost
 // joins.
 void Bpe::add_piece_merges(const ScoredPieces& pieces) {
-  const auto joins = [&](std::size_t id) {
-    return pieces.types[id] == PieceType::normal || pieces.types[id] == PieceType::user_defined ||
-           pieces.types[id] == PieceType::unused;
+  const auto joins = [&](std::int32_t id) {
+    return is_found_in_text(pieces.types[static_cast<std::size_t>(id)]);
   };
   struct Join {
     std::int32_t left, right, result;
@@ -115,14 +114,13 @@ void Bpe::add_piece_merges(const ScoredPieces& pieces) {
   mark_begins_parts_ = find(kSpaceMark).has_value();
   for (std::int32_t id = 0; id < size(); ++id) {
     const std::string_view piece = *token(id);
-    if (!joins(static_cast<std::size_t>(id)) || find(piece) != id) continue;
+    if (!joins(id) || find(piece) != id) continue;
     for (std::size_t cut = 0; cut < piece.size();) {
       next_code_point(piece, cut);
       if (cut >= piece.size()) break;
       const auto left = find(piece.substr(0, cut));
       const auto right = left ? find(piece.substr(cut)) : std::nullopt;
-      if (!right || !joins(static_cast<std::size_t>(*left)) || !joins(static_cast<std::size_t>(*right)))
-        continue;
+      if (!right || !joins(*left) || !joins(*right)) continue;
       found.push_back({*left, *right, id});
       if (piece.substr(cut).starts_with(kSpaceMark) && !piece.substr(0, cut).ends_with(kSpaceMark)) {
         mark_begins_parts_ = false;
@@ -148,11 +146,8 @@ std::unique_ptr<const Bpe> Bpe::of_pieces(ScoredPieces pieces, std::string conte
   bpe->add_piece_merges(pieces);
   bpe->bytes_ = bpe->byte_tokens();
   bpe->byte_fallback_ = bpe->fuse_unk_ = true;
-  const auto unknown = std::find(pieces.types.begin(), pieces.types.end(), PieceType::unknown);
-  if (unknown != pieces.types.end()) {
-    bpe->unk_id_ = static_cast<std::int32_t>(unknown - pieces.types.begin());
-    bpe->unk_token_ = *bpe->token(*bpe->unk_id_);
-  }
+  bpe->unk_id_ = pieces.find_unknown();
+  if (bpe->unk_id_) bpe->unk_token_ = *bpe->token(*bpe->unk_id_);
   return bpe;
 }
 

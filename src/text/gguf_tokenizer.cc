@@ -134,9 +134,8 @@ class GgufTokenizerReader {
     for (std::size_t id = 0; id < pieces_.tokens.size(); ++id) {
       const std::string& token = pieces_.tokens[id];
       const PieceType type = pieces_.types[id];
-      const bool special = type == PieceType::control || type == PieceType::unknown;
-      if ((!special && type != PieceType::user_defined) || token.empty()) continue;
-      added.push_back(pipeline::added_token(static_cast<std::int32_t>(id), token, special,
+      if (token.empty() || (!is_special(type) && type != PieceType::user_defined)) continue;
+      added.push_back(pipeline::added_token(static_cast<std::int32_t>(id), token, is_special(type),
                                             takes_space_behind(token, type)));
     }
     return added;

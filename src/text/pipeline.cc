@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "text/scored_pieces.h"
+
 namespace octet::text::pipeline {
 
 using nlohmann::json;
@@ -30,7 +32,7 @@ json split(std::string_view regex) {
 }
 
 void set_sentencepiece(json& document, SpacePrefix prefix) {
-  const json mark = "▁";
+  const json mark = kSpaceMark;
   json to_mark = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", mark}};
   if (prefix == SpacePrefix::first) {
     document["pre_tokenizer"] = {

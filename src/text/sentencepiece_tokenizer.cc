@@ -1,6 +1,5 @@
 #include "text/sentencepiece_tokenizer.h"
 
-#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <map>
@@ -36,10 +35,9 @@ json added_tokens(const ScoredPieces& pieces, const JsonField& config) {
   std::map<std::int32_t, json> added;
   for (std::size_t k = 0; k < pieces.tokens.size(); ++k) {
     const PieceType type = pieces.types[k];
-    const bool special = type == PieceType::control || type == PieceType::unknown;
     const auto id = static_cast<std::int32_t>(k);
-    if (pieces.tokens[k].empty() || (!special && type != PieceType::user_defined)) continue;
-    added[id] = pipeline::added_token(id, pieces.tokens[k], special);
+    if (pieces.tokens[k].empty() || (!is_special(type) && type != PieceType::user_defined)) continue;
+    added[id] = pipeline::added_token(id, pieces.tokens[k], is_special(type));
   }
   if (const auto decoder = config.find("added_tokens_decoder")) {
     if (!decoder->is_object()) decoder->expected("an object of id: token");
@@ -115,10 +113,8 @@ std::shared_ptr<const TokenizerParts> load_sentencepiece_tokenizer(const std::st
   if (model.remove_extra_whitespaces) remove_extra_whitespaces(document, prefix);
   const json added = added_tokens(model.pieces, config);
   if (parts->config.unk_token.empty()) {
-    const auto unknown = std::find(model.pieces.types.begin(), model.pieces.types.end(), PieceType::unknown);
-    if (unknown != model.pieces.types.end()) {
-      parts->config.unk_token =
-          model.pieces.tokens[static_cast<std::size_t>(unknown - model.pieces.types.begin())];
+    if (const auto unknown = model.pieces.find_unknown()) {
+      parts->config.unk_token = model.pieces.tokens[static_cast<std::size_t>(*unknown)];
     }
   }
   if (model.kind == SentencePieceModel::Kind::bpe) {

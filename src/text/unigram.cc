@@ -74,13 +74,9 @@ std::unique_ptr<const Unigram> Unigram::of_pieces(ScoredPieces pieces, bool byte
                                                   std::string context) {
   auto unigram = std::make_unique<Unigram>();
   unigram->context_ = std::move(context);
+  unigram->unknown_ = pieces.find_unknown();
   std::vector<bool> unseen;
-  for (const PieceType type : pieces.types) {
-    if (type == PieceType::unknown && !unigram->unknown_) {
-      unigram->unknown_ = static_cast<std::int32_t>(unseen.size());
-    }
-    unseen.push_back(type == PieceType::unknown || type == PieceType::control || type == PieceType::byte);
-  }
+  for (const PieceType type : pieces.types) unseen.push_back(!is_found_in_text(type));
   unigram->prepare(std::move(pieces.tokens), {pieces.scores.begin(), pieces.scores.end()}, unseen);
   if (byte_fallback) unigram->bytes_ = unigram->byte_tokens();
   return unigram;
