@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
 #include <utility>
 
 #include "text/bpe.h"
@@ -111,6 +112,10 @@ void Bpe::add_piece_merges(const ScoredPieces& pieces) {
     std::int32_t left, right, result;
   };
   std::vector<Join> found;
+  // Only where both sides have the length of some piece is it worth to look them up: a piece of a megabyte
+  // would be read a million times.
+  std::unordered_set<std::size_t> lengths;
+  for (std::int32_t id = 0; id < size(); ++id) lengths.insert(token(id)->size());
   mark_begins_parts_ = find(kSpaceMark).has_value();
   for (std::int32_t id = 0; id < size(); ++id) {
     const std::string_view piece = *token(id);
@@ -118,6 +123,7 @@ void Bpe::add_piece_merges(const ScoredPieces& pieces) {
     for (std::size_t cut = 0; cut < piece.size();) {
       next_code_point(piece, cut);
       if (cut >= piece.size()) break;
+      if (!lengths.contains(cut) || !lengths.contains(piece.size() - cut)) continue;
       const auto left = find(piece.substr(0, cut));
       const auto right = left ? find(piece.substr(cut)) : std::nullopt;
       if (!right || !joins(*left) || !joins(*right)) continue;

@@ -18,7 +18,10 @@ std::string proto_number(unsigned field, unsigned value) {
 }
 
 std::string proto_message(unsigned field, const std::string& body) {
-  return std::string{static_cast<char>(field << 3 | 2), static_cast<char>(body.size())} + body;
+  std::string head(1, static_cast<char>(field << 3 | 2));
+  std::size_t size = body.size();
+  for (; size >= 0x80; size >>= 7) head += static_cast<char>((size & 0x7F) | 0x80);
+  return head + static_cast<char>(size) + body;
 }
 
 // A BPE model of <unk>, <s>, </s>, ▁, a and ▁a that removes extra spaces. `normalizer` are further fields.
@@ -83,6 +86,13 @@ TEST_F(SentencePieceTokenizerTest, TheConfigNamesTokens) {
   EXPECT_EQ(tokenizer.decode({5, 4, 6}, true), "aa");
   EXPECT_EQ(tokenizer.bos_token(), "<s>");
   EXPECT_EQ(tokenizer.unk_token(), "<unk>");
+}
+
+// Looking up every cut of such a piece would take minutes.
+TEST_F(SentencePieceTokenizerTest, APieceOfMegabytesIsRead) {
+  const std::string piece(std::size_t{4} << 20, 'a');
+  EXPECT_EQ(load("{}", small_model() + proto_message(1, proto_message(1, piece))).encode("a a"),
+            (Ids{1, 5, 5}));
 }
 
 TEST_F(SentencePieceTokenizerTest, ErrorsNameFileAndField) {
