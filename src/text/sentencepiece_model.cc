@@ -12,12 +12,14 @@
 namespace octet::text {
 namespace {
 
-// One field of a protobuf message: a number (varint, or the bits of a fixed one), or bytes.
+enum class WireType : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
+
+// One field of a protobuf message: a varint, the bits of a number of fixed length, or bytes.
 struct Field {
   std::uint64_t number = 0;
+  WireType type = WireType::varint;
   std::uint64_t value = 0;
   std::string_view bytes;
-  bool has_bytes = false;
 };
 
 class MessageReader {
@@ -31,18 +33,18 @@ class MessageReader {
     const std::uint64_t key = varint();
     Field field;
     field.number = key >> 3;
-    switch (key & 7) {
-      case 0:
+    field.type = static_cast<WireType>(key & 7);
+    switch (field.type) {
+      case WireType::varint:
         field.value = varint();
         break;
-      case 1:
+      case WireType::fixed64:
         field.value = fixed(8);
         break;
-      case 2:
+      case WireType::bytes:
         field.bytes = take(varint());
-        field.has_bytes = true;
         break;
-      case 5:
+      case WireType::fixed32:
         field.value = fixed(4);
         break;
       default:
@@ -52,8 +54,15 @@ class MessageReader {
   }
 
   MessageReader inside(const Field& field) const {
-    if (!field.has_bytes) fail("field " + std::to_string(field.number) + " is a number, expected a message");
-    return {field.bytes, offset_ + static_cast<std::size_t>(field.bytes.data() - message_.data()), file_};
+    const std::string_view bytes = expect(field, WireType::bytes, "a message").bytes;
+    return {bytes, offset_ + static_cast<std::size_t>(bytes.data() - message_.data()), file_};
+  }
+  std::string_view text(const Field& field) const { return expect(field, WireType::bytes, "bytes").bytes; }
+  std::uint64_t integer(const Field& field) const {
+    return expect(field, WireType::varint, "an integer").value;
+  }
+  float float32(const Field& field) const {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(expect(field, WireType::fixed32, "a float").value));
   }
 
   [[noreturn]] void fail(const std::string& message) const {
@@ -63,6 +72,12 @@ class MessageReader {
   }
 
  private:
+  const Field& expect(const Field& field, WireType type, const char* what) const {
+    if (field.type == type) return field;
+    fail("field " + std::to_string(field.number) + " has the wire type " +
+         std::to_string(static_cast<int>(field.type)) + ", expected " + what);
+  }
+
   std::string_view take(std::uint64_t count) {
     if (count > message_.size() - position_) fail("cut off");
     const std::string_view bytes = message_.substr(position_, static_cast<std::size_t>(count));
@@ -101,9 +116,9 @@ void read_piece(MessageReader reader, ScoredPieces& pieces) {
   float score = 0;
   std::uint64_t type = 1;
   while (const auto field = reader.next()) {
-    if (field->number == 1) token = field->bytes;
-    if (field->number == 2) score = std::bit_cast<float>(static_cast<std::uint32_t>(field->value));
-    if (field->number == 3) type = field->value;
+    if (field->number == 1) token = reader.text(*field);
+    if (field->number == 2) score = reader.float32(*field);
+    if (field->number == 3) type = reader.integer(*field);
   }
   const std::string name = "piece " + std::to_string(pieces.tokens.size());
   if (pieces.tokens.size() > static_cast<std::size_t>(kMaxTokenId)) reader.fail("too many pieces");
@@ -117,26 +132,28 @@ void read_piece(MessageReader reader, ScoredPieces& pieces) {
   pieces.types.push_back(static_cast<PieceType>(type));
 }
 
+SentencePieceModel::Kind read_kind(const MessageReader& reader, std::uint64_t kind) {
+  if (kind < 1 || kind > 4) reader.fail("model_type " + std::to_string(kind) + ", expected one from 1 to 4");
+  return static_cast<SentencePieceModel::Kind>(kind);
+}
+
 void read_trainer(MessageReader reader, SentencePieceModel& model) {
   while (const auto field = reader.next()) {
     switch (field->number) {
       case 3:
-        if (field->value < 1 || field->value > 4) {
-          reader.fail("model_type " + std::to_string(field->value) + ", expected one from 1 to 4");
-        }
-        model.kind = static_cast<SentencePieceModel::Kind>(field->value);
+        model.kind = read_kind(reader, reader.integer(*field));
         break;
       case 24:
-        model.whitespace_as_suffix = field->value != 0;
+        model.whitespace_as_suffix = reader.integer(*field) != 0;
         break;
       case 35:
-        model.byte_fallback = field->value != 0;
+        model.byte_fallback = reader.integer(*field) != 0;
         break;
       case 41:
-        model.bos_id = static_cast<std::int32_t>(field->value);
+        model.bos_id = static_cast<std::int32_t>(reader.integer(*field));
         break;
       case 42:
-        model.eos_id = static_cast<std::int32_t>(field->value);
+        model.eos_id = static_cast<std::int32_t>(reader.integer(*field));
         break;
       default:
         break;
@@ -146,10 +163,10 @@ void read_trainer(MessageReader reader, SentencePieceModel& model) {
 
 void read_normalizer(MessageReader reader, SentencePieceModel& model) {
   while (const auto field = reader.next()) {
-    if (field->number == 2) model.charsmap = field->bytes;
-    if (field->number == 3) model.add_dummy_prefix = field->value != 0;
-    if (field->number == 4) model.remove_extra_whitespaces = field->value != 0;
-    if (field->number == 5) model.escape_whitespaces = field->value != 0;
+    if (field->number == 2) model.charsmap = reader.text(*field);
+    if (field->number == 3) model.add_dummy_prefix = reader.integer(*field) != 0;
+    if (field->number == 4) model.remove_extra_whitespaces = reader.integer(*field) != 0;
+    if (field->number == 5) model.escape_whitespaces = reader.integer(*field) != 0;
   }
 }
 

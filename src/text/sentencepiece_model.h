@@ -29,8 +29,8 @@ struct SentencePieceModel {
 };
 
 // Reads a whole file; `file` is its path, for errors.
-// Throws Error{invalid_file} with the byte offset or piece: cut off, no pieces, an unknown kind or type, a
-// score that is not finite, a piece that is not UTF-8, an id outside.
+// Throws Error{invalid_file} with the byte offset or piece: cut off, no pieces, a field of another type, an
+// unknown kind or type, a score that is not finite, a piece that is not UTF-8, an id outside.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& file);
 
 }  // namespace octet::text

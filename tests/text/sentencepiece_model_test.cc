@@ -79,6 +79,9 @@ TEST(SentencePieceModelTest, ErrorsNameWhatIsWrong) {
   expect(whole() + message(2, number(3, 9)), "model_type 9");
   expect(whole() + message(2, number(41, 9)), "bos_id is 9, but there are 4 pieces");
   expect(number(1, 3), "expected a message");
+  expect(message(1, number(1, 3)), "field 1 has the wire type 0, expected bytes");
+  expect(message(1, number(2, 3)), "field 2 has the wire type 0, expected a float");
+  expect(message(3, message(3, "x")), "field 3 has the wire type 2, expected an integer");
 }
 
 }  // namespace
