@@ -65,12 +65,14 @@ void run_pre_norm_layer(Step& step, const LayerWeights& w, int layer, float* hid
   float* projected = step.workspace.projected.data();
   rms_norm(step, normed, hidden, w.attention_norm, tokens);
   attention(step, w, layer, normed, projected);
+  if (step.config.post_norms) rms_norm(step, projected, projected, w.attention_post_norm, tokens);
   add(step, hidden, projected);
   rms_norm(step, normed, hidden, w.mlp_norm, tokens);
   if (w.experts.empty())
     gated_mlp(step, w, normed, projected);
   else
     mixture_of_experts(step, w, normed, projected);
+  if (step.config.post_norms) rms_norm(step, projected, projected, w.mlp_post_norm, tokens);
   add(step, hidden, projected);
 }
 

@@ -25,8 +25,8 @@ void gated_mlp(Step& step, const LayerWeights& weights, const float* x, float* o
 // step. Source: transformers 5.19 modeling_qwen3_moe and modeling_mixtral.
 void mixture_of_experts(Step& step, const LayerWeights& weights, const float* x, float* out);
 
-// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them.
-// hidden [T, D].
+// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them; what is
+// added is normed first where the config has post_norms. hidden [T, D].
 void run_pre_norm_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
 
 }  // namespace octet::model

@@ -4,7 +4,6 @@
 
 #include "model/config_fields.h"
 #include "model/layer_tensors.h"
-#include "model/step.h"
 
 namespace octet::model {
 
@@ -15,8 +14,5 @@ ModelConfig read_gemma(const files::JsonValue& config, DecoderDefaults defaults)
 double read_softcap(const files::JsonValue& config, const char* key, double absent);
 
 LayerWeights load_gemma_layer(const LayerTensors& tensors, const ModelConfig& config);
-
-// hidden += norm(attention(norm(hidden))); hidden += norm(mlp(norm(hidden))). hidden [T, D].
-void run_gemma_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
 
 }  // namespace octet::model

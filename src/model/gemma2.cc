@@ -56,23 +56,9 @@ LayerWeights load_gemma_layer(const LayerTensors& tensors, const ModelConfig& c)
   return layer;
 }
 
-void run_gemma_layer(Step& step, const LayerWeights& w, int layer, float* hidden) {
-  const int tokens = step.num_tokens();
-  float* normed = step.workspace.normed.data();
-  float* projected = step.workspace.projected.data();
-  rms_norm(step, normed, hidden, w.attention_norm, tokens);
-  attention(step, w, layer, normed, projected);
-  rms_norm(step, projected, projected, w.attention_post_norm, tokens);
-  add(step, hidden, projected);
-  rms_norm(step, normed, hidden, w.mlp_norm, tokens);
-  gated_mlp(step, w, normed, projected);
-  rms_norm(step, projected, projected, w.mlp_post_norm, tokens);
-  add(step, hidden, projected);
-}
-
 const Architecture& gemma2_architecture() {
   static const Architecture architecture{
-      {"Gemma2ForCausalLM"}, read_gemma2_config, load_gemma_layer, run_gemma_layer};
+      {"Gemma2ForCausalLM"}, read_gemma2_config, load_gemma_layer, run_pre_norm_layer};
   return architecture;
 }
 

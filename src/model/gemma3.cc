@@ -2,6 +2,7 @@
 // with a window to one without, and a rotary base of their own for those with one. Source: transformers 5.19
 // modeling_gemma3.
 #include "model/architecture.h"
+#include "model/decoder_layer.h"
 #include "model/gemma.h"
 
 namespace octet::model {
@@ -54,7 +55,7 @@ ModelConfig read_gemma3_config(const JsonValue& config) {
 
 const Architecture& gemma3_architecture() {
   static const Architecture architecture{
-      {"Gemma3ForCausalLM"}, read_gemma3_config, load_gemma_layer, run_gemma_layer};
+      {"Gemma3ForCausalLM"}, read_gemma3_config, load_gemma_layer, run_pre_norm_layer};
   return architecture;
 }
 
