@@ -13,6 +13,7 @@ namespace octet::model {
 
 inline constexpr int kMostWidth = 1 << 20;
 inline constexpr int kMostPositions = 1 << 28;
+inline constexpr int kMostExperts = 1 << 14;
 
 // Throws Error{unsupported} at this value's place.
 [[noreturn]] void refuse(const files::JsonValue& value, const std::string& message);

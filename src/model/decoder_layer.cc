@@ -2,6 +2,19 @@
 
 namespace octet::model {
 
+namespace {
+
+// A pre-norm layer but for its MLP.
+LayerWeights load_attention_and_norms(const LayerTensors& tensors, const ModelConfig& c) {
+  LayerWeights layer;
+  layer.attention_norm = tensors.norm("input_layernorm", c.hidden_size);
+  take_attention(tensors, c, layer);
+  layer.mlp_norm = tensors.norm("post_attention_layernorm", c.hidden_size);
+  return layer;
+}
+
+}  // namespace
+
 void take_attention(const LayerTensors& tensors, const ModelConfig& c, LayerWeights& layer) {
   const int q_rows = c.num_heads * c.head_dim, kv_rows = c.num_kv_heads * c.head_dim;
   layer.q = tensors.linear("self_attn.q_proj", q_rows, c.hidden_size, c.qkv_bias);
@@ -21,11 +34,21 @@ void take_gated_mlp(const LayerTensors& tensors, const ModelConfig& c, LayerWeig
 }
 
 LayerWeights load_pre_norm_layer(const LayerTensors& tensors, const ModelConfig& c) {
-  LayerWeights layer;
-  layer.attention_norm = tensors.norm("input_layernorm", c.hidden_size);
-  take_attention(tensors, c, layer);
-  layer.mlp_norm = tensors.norm("post_attention_layernorm", c.hidden_size);
+  LayerWeights layer = load_attention_and_norms(tensors, c);
   take_gated_mlp(tensors, c, layer);
+  return layer;
+}
+
+LayerWeights load_expert_layer(const LayerTensors& tensors, const ModelConfig& c, const ExpertNames& names) {
+  LayerWeights layer = load_attention_and_norms(tensors, c);
+  const int size = c.expert_intermediate_size;
+  layer.router = tensors.linear(names.prefix + ".gate", c.num_experts, c.hidden_size);
+  for (int e = 0; e < c.num_experts; ++e) {
+    const std::string expert = names.prefix + ".experts." + std::to_string(e) + ".";
+    layer.experts.push_back({.gate = tensors.linear(expert + names.gate, size, c.hidden_size),
+                             .up = tensors.linear(expert + names.up, size, c.hidden_size),
+                             .down = tensors.linear(expert + names.down, c.hidden_size, size)});
+  }
   return layer;
 }
 

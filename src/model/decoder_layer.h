@@ -2,6 +2,8 @@
 // families are. All tensors under their usual names; a family with others loads them itself.
 #pragma once
 
+#include <string>
+
 #include "model/config.h"
 #include "model/layer_tensors.h"
 #include "model/step.h"
@@ -16,6 +18,14 @@ void take_gated_mlp(const LayerTensors& tensors, const ModelConfig& config, Laye
 // Both, and the norms before them: input_layernorm and post_attention_layernorm.
 LayerWeights load_pre_norm_layer(const LayerTensors& tensors, const ModelConfig& config);
 
+// What a family calls the parts of an expert: PREFIX.experts.N.GATE and so on, and PREFIX.gate for the router.
+struct ExpertNames {
+  std::string prefix, gate, up, down;
+};
+// load_pre_norm_layer with the router and every expert in place of the MLP.
+LayerWeights load_expert_layer(const LayerTensors& tensors, const ModelConfig& config,
+                               const ExpertNames& names);
+
 // out [T, D] = attention of x [T, D], from the projections to the output projection; fills the cache.
 void attention(Step& step, const LayerWeights& weights, int layer, const float* x, float* out);
 // out [T, D] = down(activation(gate(x)) * up(x)).
@@ -25,8 +35,8 @@ void gated_mlp(Step& step, const LayerWeights& weights, const float* x, float* o
 // step. Source: transformers 5.19 modeling_qwen3_moe and modeling_mixtral.
 void mixture_of_experts(Step& step, const LayerWeights& weights, const float* x, float* out);
 
-// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them; what is
-// added is normed first where the config has post_norms. hidden [T, D].
+// hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them; what
+// is added is normed first where the config has post_norms. hidden [T, D].
 void run_pre_norm_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
 
 }  // namespace octet::model

@@ -1,7 +1,5 @@
 // Qwen3-MoE: Qwen3 with a mixture of experts in place of the MLP, in every decoder_sparse_step-th layer but
 // those of mlp_only_layers. Source: transformers 5.19 modeling_qwen3_moe.
-#include <algorithm>
-
 #include "model/architecture.h"
 #include "model/config_fields.h"
 #include "model/decoder_layer.h"
@@ -9,8 +7,6 @@
 namespace octet::model {
 
 namespace {
-
-constexpr int kMostExperts = 1 << 14;
 
 void read_expert_layers(const files::JsonValue& config, ModelConfig& c) {
   const int every =
@@ -41,19 +37,7 @@ ModelConfig read_qwen3_moe_config(const files::JsonValue& config) {
 
 LayerWeights load_qwen3_moe_layer(const LayerTensors& tensors, const ModelConfig& c) {
   if (!c.layers[static_cast<std::size_t>(tensors.layer())].experts) return load_pre_norm_layer(tensors, c);
-  LayerWeights layer;
-  layer.attention_norm = tensors.norm("input_layernorm", c.hidden_size);
-  take_attention(tensors, c, layer);
-  layer.mlp_norm = tensors.norm("post_attention_layernorm", c.hidden_size);
-  layer.router = tensors.linear("mlp.gate", c.num_experts, c.hidden_size);
-  for (int e = 0; e < c.num_experts; ++e) {
-    const std::string name = "mlp.experts." + std::to_string(e) + ".";
-    layer.experts.push_back(
-        {.gate = tensors.linear(name + "gate_proj", c.expert_intermediate_size, c.hidden_size),
-         .up = tensors.linear(name + "up_proj", c.expert_intermediate_size, c.hidden_size),
-         .down = tensors.linear(name + "down_proj", c.hidden_size, c.expert_intermediate_size)});
-  }
-  return layer;
+  return load_expert_layer(tensors, c, {"mlp", "gate_proj", "up_proj", "down_proj"});
 }
 
 }  // namespace
