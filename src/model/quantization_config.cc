@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "base/error.h"
+#include "model/config_fields.h"
 #include "model/weight_quantization.h"
 
 namespace octet::model {
@@ -13,36 +13,31 @@ namespace {
 
 using files::JsonValue;
 
-[[noreturn]] void unsupported(const JsonValue& value, const std::string& message) {
-  throw Error(ErrorCode::unsupported, message, value.file() + ": " + value.path());
-}
-
 // The member must be absent, null, or `wanted` as JSON text.
 void require(const JsonValue& object, const char* key, std::string_view wanted) {
   const auto value = object.find(key);
   if (value && value->dump() != wanted)
-    unsupported(*value, value->dump() + " is not run here; run is " + std::string(wanted));
+    refuse(*value, value->dump() + " is not run here; run is " + std::string(wanted));
 }
 
 // kv_cache_scheme as compressed-tensors and ModelOpt write it. Members about calibration (observer) and the
 // types that scales are stored in say nothing about the cache.
 void read_scheme(const JsonValue& scheme, CacheRequest& request) {
   if (scheme.is_string()) {  // AutoFP8: how, but always E4M3
-    if (scheme.as_string() != "static")
-      unsupported(scheme, scheme.dump() + " is not run here; run is \"static\"");
+    if (scheme.as_string() != "static") refuse(scheme, scheme.dump() + " is not run here; run is \"static\"");
     request.dtype = KvDtype::fp8_e4m3;
     return;
   }
   if (scheme.at("num_bits").as_int() != 8 || scheme.at("type").as_string() != "float")
-    unsupported(scheme, "asks for a cache of " + scheme.at("num_bits").dump() + "-bit " +
-                            scheme.at("type").as_string() + "; run is 8-bit float");
+    refuse(scheme, "asks for a cache of " + scheme.at("num_bits").dump() + "-bit " +
+                       scheme.at("type").as_string() + "; run is 8-bit float");
   require(scheme, "dynamic", "false");
   require(scheme, "symmetric", "true");
   for (const char* key : {"group_size", "block_structure", "actorder"}) require(scheme, key, "null");
   if (const auto strategy = scheme.find("strategy")) {
     const std::string name = strategy->as_string();
     if (name != "tensor" && name != "attn_head")
-      unsupported(*strategy, strategy->dump() + " is not run here; run are \"tensor\", \"attn_head\"");
+      refuse(*strategy, strategy->dump() + " is not run here; run are \"tensor\", \"attn_head\"");
     request.strategy = name == "tensor" ? kv::ScaleStrategy::tensor : kv::ScaleStrategy::attn_head;
   }
   request.dtype = KvDtype::fp8_e4m3;
@@ -52,7 +47,7 @@ void read_kv_cache_algorithm(const JsonValue& object, CacheRequest& request) {
   const auto algorithm = object.find("kv_cache_quant_algo");
   if (!algorithm) return;
   if (algorithm->as_string() != "FP8")
-    unsupported(*algorithm, algorithm->dump() + " is not run here; run is \"FP8\"");
+    refuse(*algorithm, algorithm->dump() + " is not run here; run is \"FP8\"");
   request.dtype = KvDtype::fp8_e4m3;
 }
 
@@ -72,7 +67,7 @@ bool is_kv_projection(std::string_view target) {
 // are stored. Activations of linear layers are kept as they are where their weights are quantised, and refused
 // where they alone would be.
 void check_group(const JsonValue& group) {
-  if (!group.is_object()) unsupported(group, "a preset of quantised layers is not run here");
+  if (!group.is_object()) refuse(group, "a preset of quantised layers is not run here");
   const bool has_weights = group.find("weights").has_value();
   if (has_weights) check_weight_scheme(group);
   for (const bool output : {false, true}) {
@@ -81,7 +76,7 @@ void check_group(const JsonValue& group) {
     for (const JsonValue& target : group.at("targets").elements()) {
       const std::string name = target.as_string();
       if (!is_attention(name) && !(output && is_kv_projection(name)))
-        unsupported(*activations, "quantised activations of " + target.dump() + " are not run here");
+        refuse(*activations, "quantised activations of " + target.dump() + " are not run here");
     }
   }
 }
@@ -94,7 +89,7 @@ void read_compressed_tensors(const JsonValue& config, CacheRequest& request) {
     const auto value = config.find(key);
     if (!value || value->keys().empty()) continue;
     const auto format = value->find("format");
-    if (!format || format->as_string() != "dense") unsupported(*value, "is not run here; it must be empty");
+    if (!format || format->as_string() != "dense") refuse(*value, "is not run here; it must be empty");
   }
   if (const auto scheme = config.find("kv_cache_scheme")) read_scheme(*scheme, request);
 }
@@ -103,8 +98,8 @@ void read_config(const JsonValue& config, CacheRequest& request) {
   request.quant_method = config.at("quant_method").as_string();
   if (request.quant_method == "compressed-tensors") return read_compressed_tensors(config, request);
   if (request.quant_method != "fp8" && request.quant_method != "modelopt")
-    unsupported(config.at("quant_method"), config.at("quant_method").dump() +
-                                               " is not run here; run are compressed-tensors, fp8, modelopt");
+    refuse(config.at("quant_method"),
+           config.at("quant_method").dump() + " is not run here; run are compressed-tensors, fp8, modelopt");
   if (const auto scheme = config.find("kv_cache_scheme")) read_scheme(*scheme, request);
   check_weight_algorithm(config);
   read_kv_cache_algorithm(config, request);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "model/config_fields.h"
 
 namespace octet::model {
 
@@ -16,9 +17,8 @@ using files::JsonValue;
 using files::TensorDtype;
 using files::TensorView;
 
-[[noreturn]] void refuse(const JsonValue& value, const std::string& run) {
-  throw Error(ErrorCode::unsupported, value.dump() + " is not run here; run are " + run,
-              value.file() + ": " + value.path());
+[[noreturn]] void refuse_value(const JsonValue& value, const std::string& run) {
+  refuse(value, value.dump() + " is not run here; run are " + run);
 }
 
 // The member must be absent, null, or one of the strings.
@@ -30,7 +30,7 @@ void require_one_of(const JsonValue& object, const char* key, std::initializer_l
     if (value->is_string() && value->as_string() == each) return;
     run += (run.empty() ? "\"" : ", \"") + std::string(each) + "\"";
   }
-  refuse(*value, run);
+  refuse_value(*value, run);
 }
 
 // "F8_E4M3", "Q4_K", "I32 packed"; empty for plain weights and for what is no weight.
@@ -64,13 +64,13 @@ void check_weight_scheme(const JsonValue& group) {
   const std::int64_t bits = weights.at("num_bits").as_int();
   require_one_of(weights, "type", {"float", "int"});
   const bool is_float = weights.find("type") && weights.at("type").as_string() == "float";
-  if (bits != 8 && (bits != 4 || is_float)) refuse(weights.at("num_bits"), "8, and 4 of type int");
+  if (bits != 8 && (bits != 4 || is_float)) refuse_value(weights.at("num_bits"), "8, and 4 of type int");
   require_one_of(weights, "strategy", {"tensor", "channel", "group", "block"});
   require_one_of(weights, "actorder", {"static", "weight"});
   if (const auto dynamic = weights.find("dynamic"); dynamic && dynamic->dump() != "false")
-    refuse(*dynamic, "false");
+    refuse_value(*dynamic, "false");
   if (const auto activations = group.find("input_activations"))
-    if (const auto size = activations->find("num_bits"); size && size->as_int() != 8) refuse(*size, "8");
+    if (const auto size = activations->find("num_bits"); size && size->as_int() != 8) refuse_value(*size, "8");
 }
 
 void check_weight_algorithm(const JsonValue& object) { require_one_of(object, "quant_algo", {"FP8"}); }
