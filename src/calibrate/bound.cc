@@ -4,11 +4,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "base/error.h"
-#include "numeric/float16.h"
 
 namespace octet::calibrate {
 

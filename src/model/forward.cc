@@ -147,16 +147,9 @@ void Model::Impl::check_group(const BatchPlan& plan, const kv::KvCache& cache, i
 
 void Model::Impl::embed(const BatchPlan& plan, float* hidden) {
   const Linear& table = weights.embedding;
-  const auto cols = static_cast<std::size_t>(table.cols);
-  const std::size_t row_bytes = cols * dtype_bytes(table.dtype);
   for (std::size_t t = 0; t < plan.token_ids.size(); ++t) {
-    const std::int32_t id = plan.token_ids[t];
-    const auto* rows = static_cast<const std::byte*>(table.weight);
-    float* to = hidden + t * cols;
-    if (table.format)
-      step.table.dequantize({table.quantized(), id, id + 1, to});
-    else
-      step.table.to_float(to, rows + static_cast<std::size_t>(id) * row_bytes, table.dtype, table.cols);
+    float* to = hidden + t * static_cast<std::size_t>(table.cols);
+    read_linear_row(step.table, table, plan.token_ids[t], to);
     if (config.embedding_scale != 1.0)
       for (int i = 0; i < table.cols; ++i) to[i] *= static_cast<float>(config.embedding_scale);
   }

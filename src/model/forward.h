@@ -15,8 +15,6 @@
 
 namespace octet::model {
 
-class Architecture;
-
 // Owns its workspace; the weights stay in the checkpoint's mappings. Not thread-safe.
 class Model {
  public:

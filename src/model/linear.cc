@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/huge_memory.h"
@@ -40,20 +39,20 @@ kernels::QuantizedMatrix Linear::quantized() const {
   return matrix;
 }
 
+std::int64_t Linear::row_bytes() const {
+  return format ? weight_row_bytes(*format, cols) : cols * static_cast<std::int64_t>(dtype_bytes(dtype));
+}
+
 std::int64_t Linear::weight_bytes() const {
-  if (!format) return static_cast<std::int64_t>(rows) * cols * static_cast<std::int64_t>(dtype_bytes(dtype));
   const std::size_t scales = groups ? groups->scales.size() + groups->offsets.size() : 0;
-  return rows * weight_row_bytes(*format, cols) + static_cast<std::int64_t>(scales * sizeof(float));
+  return rows * row_bytes() + static_cast<std::int64_t>(scales * sizeof(float));
 }
 
 Linear take_rows(const Linear& linear, int begin, int rows) {
   OCTET_CHECK(begin >= 0 && rows >= 0 && begin + rows <= linear.rows);
   Linear slice = linear;
   slice.rows = rows;
-  const std::int64_t row_bytes = linear.format
-                                     ? weight_row_bytes(*linear.format, linear.cols)
-                                     : linear.cols * static_cast<std::int64_t>(dtype_bytes(linear.dtype));
-  slice.weight = static_cast<const std::byte*>(linear.weight) + begin * row_bytes;
+  slice.weight = static_cast<const std::byte*>(linear.weight) + begin * linear.row_bytes();
   const auto cut = [](std::vector<float>& values, std::int64_t first, std::int64_t count) {
     if (!values.empty())
       values = {values.begin() + static_cast<std::ptrdiff_t>(first),
@@ -74,12 +73,14 @@ Linear take_rows(const Linear& linear, int begin, int rows) {
   return slice;
 }
 
-void read_linear_row(const Linear& linear, int row, float* out) {
-  const kernels::KernelTable& table = kernels::reference_table();
+void read_linear_row(const kernels::KernelTable& table, const Linear& linear, int row, float* out) {
   if (linear.format) return table.dequantize({linear.quantized(), row, row + 1, out});
-  const std::int64_t offset =
-      row * static_cast<std::int64_t>(linear.cols) * static_cast<std::int64_t>(dtype_bytes(linear.dtype));
-  table.to_float(out, static_cast<const std::byte*>(linear.weight) + offset, linear.dtype, linear.cols);
+  const std::byte* weights = static_cast<const std::byte*>(linear.weight) + row * linear.row_bytes();
+  table.to_float(out, weights, linear.dtype, linear.cols);
+}
+
+void read_linear_row(const Linear& linear, int row, float* out) {
+  read_linear_row(kernels::reference_table(), linear, row, out);
 }
 
 Linear quantize_linear(const Linear& linear, Quantization quantization, const std::string& name,

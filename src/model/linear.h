@@ -13,6 +13,7 @@
 
 #include "base/thread_pool.h"
 #include "files/checkpoint.h"
+#include "kernels/kernel_table.h"
 #include "kernels/quantized_weights.h"
 #include "numeric/dtype.h"
 
@@ -39,6 +40,7 @@ struct Linear {
 
   // What the kernels of quantised weights take; only where there is a format.
   kernels::QuantizedMatrix quantized() const;
+  std::int64_t row_bytes() const;     // of a row's numbers or codes
   std::int64_t weight_bytes() const;  // of codes and scales
 };
 
@@ -58,7 +60,8 @@ Linear take_linear(const files::Checkpoint& checkpoint, const std::string& name,
 // be cut.
 Linear take_rows(const Linear& linear, int begin, int rows);
 
-// out [cols] = row `row` as floats.
+// out [cols] = row `row` as floats, by the kernels of `table` or by the reference: the same numbers.
+void read_linear_row(const kernels::KernelTable& table, const Linear& linear, int row, float* out);
 void read_linear_row(const Linear& linear, int row, float* out);
 
 // How weights are quantised at load, as --quantization spells it.
