@@ -67,7 +67,7 @@ class LLM:
         kv_scale_strategy: str = "tensor",
         attention_math: str = "fp32",
         max_model_len: int | None = None,
-        block_size: int = 16,
+        block_size: int = 64,
         kv_cache_memory_bytes: int | None = None,
         max_num_seqs: int = 32,
         max_num_batched_tokens: int = 512,

@@ -63,7 +63,7 @@ class Cache(checkpoints.TinyModel):
         return int(found[0])
 
     def values(self, **arguments):
-        llm = LLM(self.model, **arguments)
+        llm = LLM(self.model, block_size=16, **arguments)
         llm.generate([[1, 2, 3]], ONE, use_tqdm=False)
         keys, values = llm.kv_cache_blocks(0)  # what stands here depends on no cache before it
         block = self.written(values)

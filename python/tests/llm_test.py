@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import math
@@ -148,6 +149,19 @@ class Generate(checkpoints.TinyModel):
         self.assertGreater(table["mean_kl"][1], 0)
         self.assertAlmostEqual(math.exp(table["mean_nll"][1]), table["perplexity"][1], places=6)
         self.assertIn("sqnr_db", table["layers"][1][0])
+
+
+class Arguments(unittest.TestCase):
+    def test_llm_says_every_option_with_the_librarys_default(self) -> None:
+        parameters = inspect.signature(LLM.__init__).parameters.values()
+        said = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        options = octet._octet.LLMOptions()
+        fields = {name for name in dir(options) if not name.startswith("_")} - {"model"}
+        self.assertEqual(set(), fields - said.keys())
+        # None is what is not given; the others are spelled in another way than the library's.
+        for name in fields - {"kv_cache_dtype_skip_layers", "calculate_kv_scales"}:
+            if said[name] is not None:
+                self.assertEqual(getattr(options, name), said[name], name)
 
 
 class Errors(checkpoints.TinyModel):
