@@ -10,9 +10,9 @@ void bind_errors(nanobind::module_& m);       // octet::Error becomes the except
 void bind_options(nanobind::module_& m);      // SamplingParams, LLMOptions
 void bind_outputs(nanobind::module_& m);      // RequestOutput and what it holds
 void bind_engine(nanobind::module_& m);       // Engine, Request, Mailbox
-void bind_arrays(nanobind::module_& m);       // logits(), cache_tensor(), scales() over an Engine
-void bind_calibration(nanobind::module_& m);  // calibrate()
-void bind_evaluation(nanobind::module_& m);   // evaluate()
+void bind_arrays(nanobind::module_& m);       // logits(), cache_memory() over an Engine
+void bind_calibration(nanobind::module_& m);  // CalibrationOptions, calibrate()
+void bind_evaluation(nanobind::module_& m);   // EvaluationOptions, evaluate()
 void bind_checkpoint(nanobind::module_& m);   // inspect(), find_model()
 void bind_fp8(nanobind::module_& m);          // quantize_fp8(), dequantize_fp8()
 

@@ -69,7 +69,6 @@ nb::dict inspect(const std::string& model) {
 void bind_checkpoint(nb::module_& m) {
   m.def("inspect", inspect, "model"_a);
   m.def("find_model", find_model, "model"_a, "revision"_a);
-  m.def("hub_cache", hub_cache);
 }
 
 }  // namespace octet::python

@@ -33,12 +33,10 @@ AsyncLLM& Engine::llm() const {
               "fork");
 }
 
-std::unique_ptr<Request> Engine::submit(Prompt prompt, bool add_special_tokens, const SamplingParams& params,
+std::unique_ptr<Request> Engine::submit(std::vector<std::int32_t> token_ids, const SamplingParams& params,
                                         const Mailbox& mailbox, std::int64_t key) const {
-  return std::make_unique<Request>(llm().submit({.prompt = std::move(prompt),
-                                                 .add_special_tokens = add_special_tokens,
-                                                 .params = params,
-                                                 .on_update = mailbox.bell(key)}));
+  return std::make_unique<Request>(
+      llm().submit({.prompt = std::move(token_ids), .params = params, .on_update = mailbox.bell(key)}));
 }
 
 namespace {
@@ -86,19 +84,7 @@ void bind_engine(nb::module_& m) {
   nb::class_<Engine>(m, "Engine", nb::is_weak_referenceable())
       .def(nb::init<LLMOptions, int, std::string>(), "options"_a, "max_queue"_a, "chat_template"_a,
            WithoutGil())
-      .def(
-          "submit_text",
-          [](const Engine& engine, std::string text, bool add_special_tokens, const SamplingParams& params,
-             const Mailbox& mailbox, std::int64_t key) {
-            return engine.submit(std::move(text), add_special_tokens, params, mailbox, key);
-          },
-          "text"_a, "add_special_tokens"_a, "params"_a, "mailbox"_a, "key"_a, WithoutGil())
-      .def(
-          "submit_token_ids",
-          [](const Engine& engine, std::vector<std::int32_t> ids, const SamplingParams& params,
-             const Mailbox& mailbox,
-             std::int64_t key) { return engine.submit(std::move(ids), false, params, mailbox, key); },
-          "token_ids"_a, "params"_a, "mailbox"_a, "key"_a, WithoutGil())
+      .def("submit", &Engine::submit, "token_ids"_a, "params"_a, "mailbox"_a, "key"_a, WithoutGil())
       .def(
           "encode",
           [](const Engine& e, const std::string& text, bool special) { return e.llm().encode(text, special); },
@@ -111,7 +97,6 @@ void bind_engine(nb::module_& m) {
           "token_ids"_a, "skip_special_tokens"_a, WithoutGil())
       .def(
           "token_text", [](const Engine& e, std::int32_t id) { return e.llm().token_text(id); }, "token_id"_a)
-      .def("has_chat_template", [](const Engine& e) { return e.llm().has_chat_template(); })
       .def(
           "render_chat",
           [](const Engine& e, std::string messages, std::string tools, bool add_generation_prompt,

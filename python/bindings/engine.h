@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mailbox.h"
 #include "request.h"
@@ -24,7 +25,7 @@ class Engine {
   // Throws Error{unavailable} in a forked child.
   AsyncLLM& llm() const;
 
-  std::unique_ptr<Request> submit(Prompt prompt, bool add_special_tokens, const SamplingParams& params,
+  std::unique_ptr<Request> submit(std::vector<std::int32_t> token_ids, const SamplingParams& params,
                                   const Mailbox& mailbox, std::int64_t key) const;
 
  private:

@@ -27,7 +27,6 @@ void bind_outputs(nb::module_& m) {
       .def_ro("first_token", &RequestTimings::first_token)
       .def_ro("finished", &RequestTimings::finished);
   nb::class_<TokenUsage>(m, "TokenUsage")
-      .def_ro("prompt_tokens", &TokenUsage::prompt_tokens)
       .def_ro("cached_tokens", &TokenUsage::cached_tokens)
       .def_ro("completion_tokens", &TokenUsage::completion_tokens);
   nb::class_<RequestOutput>(m, "RequestOutput")

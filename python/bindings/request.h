@@ -12,7 +12,6 @@ namespace octet::python {
 class Request {
  public:
   explicit Request(GenerationStream stream) : stream_(std::move(stream)) {
-    output_.request_id = stream_.request_id();
     output_.prompt_token_ids = stream_.prompt_token_ids();
   }
 

@@ -74,7 +74,6 @@ class EngineArguments:
         known = (*OPTIONS, *_OTHER)
         refuse_unknown(function, {k: v for k, v in given.items() if k not in known}, ("model", *known))
         self.name = os.fspath(model)
-        self.given = given
         self.chat_template = given.get("chat_template") or ""
         options = _octet.LLMOptions()
         options.model = resolve(model, given.get("revision"), given.get("download_dir"))

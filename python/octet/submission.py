@@ -93,7 +93,7 @@ class Submission:
         if native.max_tokens is not None and native.max_tokens > room > 0:
             native.max_tokens = room
             native.min_tokens = min(native.min_tokens, room)
-        self.request = engine.submit_token_ids(ids, native, mailbox, key)
+        self.request = engine.submit(ids, native, mailbox, key)
 
     def output(self) -> RequestOutput:
         """All of the answer so far."""
