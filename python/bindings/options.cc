@@ -54,7 +54,9 @@ void bind_options(nb::module_& m) {
       .def_rw("max_num_seqs", &LLMOptions::max_num_seqs)
       .def_rw("max_num_batched_tokens", &LLMOptions::max_num_batched_tokens)
       .def_rw("safetensors_load_strategy", &LLMOptions::safetensors_load_strategy)
+      .def_rw("quantization", &LLMOptions::quantization)
       .def_rw("enable_prefix_caching", &LLMOptions::enable_prefix_caching)
+      .def_rw("disable_hybrid_kv_cache_manager", &LLMOptions::disable_hybrid_kv_cache_manager)
       .def_rw("threads", &LLMOptions::threads)
       .def_rw("isa", &LLMOptions::isa);
 }

@@ -24,7 +24,9 @@ OPTIONS = (
     "max_num_seqs",
     "max_num_batched_tokens",
     "safetensors_load_strategy",
+    "quantization",
     "enable_prefix_caching",
+    "disable_hybrid_kv_cache_manager",
     "threads",
     "isa",
 )
@@ -43,7 +45,6 @@ _INERT: dict[str, tuple[tuple[Any, ...], str]] = {
     "tokenizer": ((None,), "the checkpoint's tokenizer is used"),
     "tokenizer_revision": ((None,), "the checkpoint's tokenizer is used"),
     "skip_tokenizer_init": ((False,), "the tokenizer is always loaded"),
-    "quantization": ((None, "compressed-tensors"), "the checkpoint says how it is quantised"),
     "gpu_memory_utilization": ((), "there is no GPU; kv_cache_memory_bytes sets the size of the cache"),
     "swap_space": ((0,), "requests are computed again, not swapped"),
     "cpu_offload_gb": ((0,), "everything is on the CPU"),
@@ -70,6 +71,8 @@ class EngineArguments:
             and os.fspath(given["tokenizer"]) == os.fspath(model)
         ):
             del given["tokenizer"]
+        if given.get("quantization") == "compressed-tensors":
+            del given["quantization"]  # what the checkpoint says itself
         take_inert(function, given, _INERT)
         known = (*OPTIONS, *_OTHER)
         refuse_unknown(function, {k: v for k, v in given.items() if k not in known}, ("model", *known))

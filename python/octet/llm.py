@@ -12,7 +12,7 @@ from octet import _octet
 from octet.arguments import refuse_unknown, take_inert
 from octet.arrays import CacheBlocks, as_array, cache_blocks, layer_scales
 from octet.engine_arguments import EngineArguments
-from octet.errors import InvalidArgumentError, OctetError
+from octet.errors import InvalidArgumentError, OctetError, UnsupportedError
 from octet.evaluation import evaluate
 from octet.outputs import RequestOutput
 from octet.progress import open_bar
@@ -48,7 +48,10 @@ class LLM:
     own, True or "random", "prompt" or "bound"; kv_scale_strategy: "tensor" or "attn_head". attention_math: "fp32",
     "fp8", "fp8-hopper" or "fp8-hopper-plain". dtype: what activations are rounded to, "float32", "bfloat16" or
     "auto". max_model_len: tokens of a sequence. kv_cache_memory_bytes: of the cache; 0 is what max_model_len needs.
-    max_num_seqs, max_num_batched_tokens: sequences and tokens in one step. threads: 0 is the physical cores.
+    max_num_seqs, max_num_batched_tokens: sequences and tokens in one step. quantization: "fp8" or "int8" quantises
+    weights of 16 or 32 bits while loading; None and "compressed-tensors" take them as the checkpoint has them.
+    disable_hybrid_kv_cache_manager: keeps the cache behind sliding windows too, so that prefixes can be shared.
+    threads: 0 is the physical cores.
 
     Raises OctetError (NotFoundError, InvalidFileError, UnsupportedError, InvalidArgumentError, OutOfMemoryError);
     TypeError for an argument that is not there, naming the nearest. Source: vLLM's LLM; include/octet/llm.h.
@@ -72,7 +75,9 @@ class LLM:
         max_num_seqs: int = 32,
         max_num_batched_tokens: int = 512,
         safetensors_load_strategy: str = "auto",
+        quantization: str | None = None,
         enable_prefix_caching: bool = True,
+        disable_hybrid_kv_cache_manager: bool = False,
         threads: int = 0,
         isa: str = "",
         chat_template: str | None = None,
@@ -187,9 +192,16 @@ class LLM:
         """What this LLM's cache costs in quality beside a 16-bit one; see octet.evaluation.evaluate.
 
         configs: further caches to measure, as `octet eval --configs` has them; None measures this LLM's own.
+        Raises UnsupportedError where LLM(quantization=…) quantised the weights, since it runs those of the checkpoint.
         """
+        own = self._arguments.options
+        if own.quantization:
+            raise UnsupportedError(
+                f"evaluate() runs the weights as the checkpoint has them: expected none, found {own.quantization!r}",
+                "quantization",
+            )
         options.setdefault("configs", [self._arguments.evaluation_config()])
-        return evaluate(self._arguments.options.model, documents, **options)
+        return evaluate(own.model, documents, **options)
 
     def kv_cache_stats(self) -> dict[str, Any]:
         """How much memory the KV cache takes and what it holds, in bytes, tokens and blocks.

@@ -6,12 +6,14 @@ import inspect
 import json
 import logging
 import math
+import pathlib
 import pickle
 import unittest
 from typing import ClassVar
 
 import checkpoints
 import octet
+import tiny_checkpoint
 from octet import LLM, SamplingParams
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8)
@@ -151,7 +153,34 @@ class Generate(checkpoints.TinyModel):
         self.assertIn("sqnr_db", table["layers"][1][0])
 
 
-class Arguments(unittest.TestCase):
+class Arguments(checkpoints.TinyModel):
+    def test_quantization_is_of_the_weights(self) -> None:
+        exact = LLM(self.model).generate("abc", SamplingParams(temperature=0, logprobs=0), use_tqdm=False)
+        for quantization in ("fp8", "int8"):
+            with self.assertLogs("octet", logging.WARNING) as logs:
+                llm = LLM(self.model, quantization=quantization)
+            self.assertIn(f"quantization {quantization}: 14 linear layers take", logs.output[0])
+            found = llm.generate("abc", SamplingParams(temperature=0, logprobs=0), use_tqdm=False)
+            self.assertNotEqual(exact[0].outputs[0].cumulative_logprob, found[0].outputs[0].cumulative_logprob)
+            with self.assertRaisesRegex(octet.UnsupportedError, f"quantization: evaluate.*found '{quantization}'"):
+                llm.evaluate("a text of some length", use_tqdm=False)
+        self.assertEqual([], LLM(self.model, quantization="compressed-tensors").notices())
+        for refused in ("awq", 8):
+            with self.assertRaisesRegex((octet.InvalidArgumentError, TypeError), f"quantization.*{refused}"):
+                LLM(self.model, quantization=refused)
+
+    def test_disable_hybrid_kv_cache_manager_keeps_what_is_behind_a_window(self) -> None:
+        model = pathlib.Path(tiny_checkpoint.write(self.folder / "windows"))
+        config = json.loads((model / "config.json").read_text())
+        config |= {"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": 16}
+        (model / "config.json").write_text(json.dumps(config))
+        prompt = [list(range(64, 164))]
+        for disable, cached in ((False, 0), (True, 96)):
+            llm = LLM(model, disable_hybrid_kv_cache_manager=disable, block_size=32)
+            self.assertEqual(not disable, "prefix caching is off" in " ".join(llm.notices()))
+            outputs = [llm.generate(prompt, GREEDY, use_tqdm=False)[0] for _ in range(2)]
+            self.assertEqual([0, cached], [output.num_cached_tokens for output in outputs])
+
     def test_llm_says_every_option_with_the_librarys_default(self) -> None:
         parameters = inspect.signature(LLM.__init__).parameters.values()
         said = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
