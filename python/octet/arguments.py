@@ -18,6 +18,14 @@ def refuse_unknown(function: str, unknown: Mapping[str, Any], known: Iterable[st
         raise TypeError(f"{function}() has no argument '{name}'{hint}")
 
 
+def set_field(options: Any, name: str, value: Any, argument: str) -> None:
+    """Sets a field of the library's options. Raises TypeError naming the argument where it cannot hold the value."""
+    try:
+        setattr(options, name, value)
+    except TypeError:
+        raise TypeError(f"{argument} cannot be {value!r}") from None
+
+
 def take_inert(function: str, unknown: dict[str, Any], inert: Mapping[str, tuple[tuple[Any, ...], str]]) -> None:
     """Takes out of `unknown` what other programs have and Octet does not, where the value says what Octet does anyway.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from octet import _octet
-from octet.arguments import refuse_unknown, take_inert
+from octet.arguments import refuse_unknown, set_field, take_inert
 from octet.errors import InvalidArgumentError
 from octet.model_names import resolve
 from octet.progress import open_bar
@@ -104,14 +104,14 @@ def oneshot(
     options.model = resolve(model, model_revision)
     options.output = os.fspath(output_dir) if output_dir is not None else _default_output(os.fspath(model), options)
     for name in ("method", "seed", "dtype", "scales_only", "force", "resume", "threads", "isa"):
-        setattr(options, name, given[name])
+        set_field(options, name, given[name], f"oneshot: {name}")
     if method == "bound":
         if dataset is not None:
             raise InvalidArgumentError("expected none, since the method bound looks at no samples", "dataset")
         return _run(options, False)
-    options.num_samples = num_calibration_samples
-    options.shuffle = shuffle_calibration_samples
-    options.max_seq_length = max_seq_length
+    set_field(options, "num_samples", num_calibration_samples, "oneshot: num_calibration_samples")
+    set_field(options, "shuffle", shuffle_calibration_samples, "oneshot: shuffle_calibration_samples")
+    set_field(options, "max_seq_length", max_seq_length, "oneshot: max_seq_length")
     if dataset is None:
         raise InvalidArgumentError('expected a dataset, or method="bound"', "dataset")
     if is_path(dataset):

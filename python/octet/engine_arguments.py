@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from octet import _octet
-from octet.arguments import refuse_unknown, take_inert
+from octet.arguments import refuse_unknown, set_field, take_inert
 from octet.errors import InvalidArgumentError
 from octet.model_names import resolve
 
@@ -82,18 +82,11 @@ class EngineArguments:
         options.model = resolve(model, given.get("revision"), given.get("download_dir"))
         for name in OPTIONS:
             if given.get(name) is not None:
-                self._set(options, name, given[name], function)
+                set_field(options, name, given[name], f"{function}: {name}")
         options.calculate_kv_scales = _scales_from(given.get("calculate_kv_scales", False))
         layers = given.get("kv_cache_dtype_skip_layers") or []
-        self._set(options, "kv_cache_dtype_skip_layers", [str(layer) for layer in layers], function)
+        options.kv_cache_dtype_skip_layers = [str(layer) for layer in layers]
         self.options = options
-
-    @staticmethod
-    def _set(options: _octet.LLMOptions, name: str, value: Any, function: str) -> None:
-        try:
-            setattr(options, name, value)
-        except TypeError:
-            raise TypeError(f"{function}: {name} cannot be {value!r}") from None
 
     def engine(self) -> _octet.Engine:
         """Loads the model. Raises OctetError."""

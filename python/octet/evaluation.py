@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from octet import _octet
-from octet.arguments import refuse_unknown
+from octet.arguments import refuse_unknown, set_field
 from octet.errors import InvalidArgumentError
 from octet.progress import Bar, open_bar
 from octet.submission import as_prompts
@@ -85,10 +85,7 @@ def evaluate(
     native = _octet.EvaluationOptions()
     native.model = model
     for name, value in options.items():
-        try:
-            setattr(native, name, value)
-        except TypeError:
-            raise TypeError(f"evaluate: {name} cannot be {value!r}") from None
+        set_field(native, name, value, f"evaluate: {name}")
     _add_documents(native, documents)
     steps = _Steps(use_tqdm)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from octet import _octet
-from octet.arguments import refuse_unknown, take_inert
+from octet.arguments import refuse_unknown, set_field, take_inert
 from octet.errors import InvalidArgumentError
 
 
@@ -119,11 +119,8 @@ class SamplingParams:
                 continue
             value = getattr(self, name)
             if name == "logit_bias":
-                value = {int(token): float(bias) for token, bias in (value or {}).items()}
-            try:
-                setattr(native, name, value)
-            except TypeError:
-                raise TypeError(f"SamplingParams: {name} cannot be {value!r}") from None
+                value = _numbers(value)
+            set_field(native, name, value, f"SamplingParams: {name}")
         return native
 
     @classmethod
@@ -155,6 +152,14 @@ _FIELDS: dict[str, Any] = {
     for name, parameter in inspect.signature(SamplingParams.__init__).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
 }
+
+
+def _numbers(bias: Any) -> Any:
+    """Of the types that the library takes; what cannot be made so comes back as it is, to be refused by name."""
+    try:
+        return {int(token): float(value) for token, value in dict(bias or {}).items()}
+    except (TypeError, ValueError, OverflowError):
+        return bias
 
 
 def each_params(params: SamplingParams | Sequence[SamplingParams], count: int) -> list[SamplingParams]:

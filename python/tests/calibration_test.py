@@ -118,6 +118,13 @@ class Oneshot(checkpoints.TinyModel):
         with self.assertRaises(octet.NotFoundError):
             self.calibrate(self.folder / "absent.jsonl")
 
+    def test_arguments_of_the_wrong_type_are_named(self) -> None:
+        for name, value in (("seed", -1), ("num_calibration_samples", "x"), ("max_seq_length", 2**40), ("dtype", 8)):
+            with self.assertRaisesRegex(TypeError, f"oneshot: {name} cannot be {value!r}"):
+                self.calibrate(TEXTS, **{name: value})
+        with self.assertRaisesRegex(TypeError, "percentile cannot be 'x'"):
+            self.calibrate(TEXTS, recipe(observer="percentile", observer_kwargs={"percentile": "x"}))
+
     def test_recipes_in_every_form_are_the_same(self) -> None:
         attention = {"attention": QuantizationScheme(targets=["LlamaAttention"], input_activations=args())}
         modifier = QuantizationModifier(config_groups=attention, kv_cache_scheme=args())

@@ -225,6 +225,9 @@ class Errors(checkpoints.TinyModel):
             SamplingParams(top_p=1.5)
         with self.assertRaisesRegex(TypeError, "temperature cannot be 'hot'"):
             SamplingParams(temperature="hot")
+        for bias in ([1], {"x": 1}, {1: "x"}, {1: 10**400}, {2**40: 1}):
+            with self.assertRaisesRegex(TypeError, "SamplingParams: logit_bias cannot be"):
+                SamplingParams(logit_bias=bias)
         with self.assertRaises(MemoryError):
             LLM(self.model, kv_cache_memory_bytes=1)
         with self.assertRaisesRegex(octet.InvalidArgumentError, "prompts: expected text that UTF-8 can hold"):

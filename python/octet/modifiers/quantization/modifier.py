@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from octet import _octet
-from octet.arguments import refuse_unknown
+from octet.arguments import refuse_unknown, set_field
 from octet.errors import InvalidArgumentError, UnsupportedError
 from octet.quantization import QuantizationArgs, QuantizationScheme, as_args, as_scheme
 
@@ -83,7 +83,7 @@ class QuantizationModifier:
         options.targets = "qkv" if attention else "kv"
         options.strategy, options.observer, percentile = settings[0]
         if percentile is not None:
-            options.percentile = percentile
+            set_field(options, "percentile", percentile, "QuantizationModifier: observer_kwargs: percentile")
 
 
 def _attention_args(name: str, scheme: QuantizationScheme) -> tuple[str, QuantizationArgs]:
