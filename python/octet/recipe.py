@@ -61,7 +61,11 @@ def _from_tree(tree: Any, where: str) -> Iterator[QuantizationModifier]:
     if not isinstance(tree, dict):
         raise InvalidFileError(f"expected stages with modifiers, found {tree!r}", where)
     for name, part in tree.items():
+        if not isinstance(name, str):
+            raise InvalidFileError(f"expected the name of a stage or a modifier, found {name!r}", where)
         if name == "QuantizationModifier":
+            if not isinstance(part, dict | None):
+                raise InvalidFileError(f"expected the settings of a QuantizationModifier, found {part!r}", where)
             yield QuantizationModifier(**(part or {}))
         elif name.endswith("Modifier"):
             raise InvalidArgumentError(f"expected QuantizationModifier, found {name!r}", where)

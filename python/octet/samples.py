@@ -24,6 +24,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _dumps(row: dict[str, Any], index: int, column: str) -> str:
+    try:
+        return json.dumps({name: _plain(value) for name, value in row.items()})
+    except TypeError as error:
+        raise InvalidArgumentError(str(error), f"dataset: sample {index}: {column}") from None
+
+
 def _as_line(sample: Any, index: int, text_column: str) -> str:
     if isinstance(sample, str):
         return json.dumps({"text": sample})
@@ -32,14 +39,11 @@ def _as_line(sample: Any, index: int, text_column: str) -> str:
             f"expected text or a dict, found {type(sample).__name__}", f"dataset: sample {index}"
         )
     if text_column in sample and "input_ids" not in sample and "messages" not in sample:
-        return json.dumps({"text": _plain(sample[text_column])})
+        return _dumps({"text": sample[text_column]}, index, text_column)
     for column in _COLUMNS:
         if sample.get(column) is not None:
             names = ("prompt", "completion") if column == "prompt" else (column,)
-            try:
-                return json.dumps({name: _plain(sample[name]) for name in names if name in sample})
-            except TypeError as error:
-                raise InvalidArgumentError(str(error), f"dataset: sample {index}: {column}") from None
+            return _dumps({name: sample[name] for name in names if name in sample}, index, column)
     raise InvalidArgumentError(
         f"expected one of the columns {', '.join(dict.fromkeys((*_COLUMNS[:2], text_column, 'prompt')))}, "
         f"found {', '.join(map(str, sample)) or 'none'}",

@@ -112,6 +112,8 @@ class Oneshot(checkpoints.TinyModel):
                 "dataset: sample 0: expected one of the columns input_ids, messages, text, prompt, found label",
             ),
             (None, "dataset: expected a dataset"),
+            ([{"text": object()}], "dataset: sample 0: text: Object of type object"),
+            ([{"input_ids": [1, object()]}], "dataset: sample 0: input_ids: Object of type object"),
         ):
             with self.assertRaisesRegex(octet.InvalidArgumentError, words):
                 self.calibrate(dataset)
@@ -154,6 +156,11 @@ class Oneshot(checkpoints.TinyModel):
             self.calibrate(TEXTS, "absent.yaml")
         with self.assertRaisesRegex(octet.InvalidArgumentError, "found 'GPTQModifier'"):
             self.calibrate(TEXTS, "stage:\n  GPTQModifier: {}\n")
+        for broken in ("1:\n  2: 3\n", "stage:\n  QuantizationModifier: [1]\n", "stage: 3\n", "[1]\n"):
+            with self.assertRaisesRegex(octet.InvalidFileError, "recipe: expected"):
+                self.calibrate(TEXTS, broken)
+        with self.assertRaisesRegex(octet.InvalidArgumentError, "QuantizationModifier.config_groups: .*found 3"):
+            self.calibrate(TEXTS, "stage:\n  QuantizationModifier: {config_groups: 3}\n")
 
     def test_observers_and_their_settings(self) -> None:
         plain = self.calibrate(TEXTS, recipe(strategy="tensor"))

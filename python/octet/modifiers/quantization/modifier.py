@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +50,10 @@ class QuantizationModifier:
                 )
             other.pop(name, None)
         refuse_unknown("QuantizationModifier", other, ("config_groups", "kv_cache_scheme", "ignore"))
+        if config_groups is not None and not isinstance(config_groups, Mapping):
+            raise InvalidArgumentError(
+                f"expected names and their schemes, found {config_groups!r}", "QuantizationModifier.config_groups"
+            )
         self.config_groups = {
             name: as_scheme(scheme, f"config_groups[{name!r}]") for name, scheme in (config_groups or {}).items()
         }
