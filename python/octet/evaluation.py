@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from octet import _octet
 from octet.arguments import refuse_unknown, set_field
 from octet.errors import InvalidArgumentError
+from octet.model_names import resolve
 from octet.progress import Bar, open_bar
 from octet.submission import as_prompts
 
@@ -62,7 +64,7 @@ class _Steps:
 
 
 def evaluate(
-    model: str,
+    model: str | os.PathLike[str],
     documents: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]] | None = None,
     *,
     use_tqdm: bool | Callable[..., Any] = True,
@@ -70,9 +72,9 @@ def evaluate(
 ) -> dict[str, list[Any]]:
     """Measures caches on text of the caller's; the result is columns, a row for each cache: pandas.DataFrame(result).
 
-    documents: text or token ids, one or several; or dataset=FILE. options: the fields of EvaluationOptions in
-    include/octet/evaluation.h, such as configs=["auto", "fp8_e4m3"], baseline, context, max_tokens, layer_tokens,
-    drift_prompts, needle_lengths; 0 leaves a measurement out.
+    model: as LLM takes it. documents: text or token ids, one or several; or dataset=FILE. options: the fields of
+    EvaluationOptions in include/octet/evaluation.h, such as configs=["auto", "fp8_e4m3"], baseline, context,
+    max_tokens, layer_tokens, drift_prompts, needle_lengths; 0 leaves a measurement out.
 
     Columns: config, dtype, bytes_per_token, scale_source, perplexity, mean_nll and KL to the baseline (mean_kl,
     kl_standard_error, median_kl, p99_kl, largest_kl; nats), top1_agreement (a share), drift_first_difference (tokens),
@@ -83,7 +85,7 @@ def evaluate(
     """
     refuse_unknown("evaluate", {k: v for k, v in options.items() if k not in _OPTIONS}, ("documents", *_OPTIONS))
     native = _octet.EvaluationOptions()
-    native.model = model
+    native.model = resolve(model)
     for name, value in options.items():
         set_field(native, name, value, f"evaluate: {name}")
     _add_documents(native, documents)

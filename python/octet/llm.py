@@ -191,7 +191,8 @@ class LLM:
     def evaluate(self, documents: Any = None, **options: Any) -> dict[str, list[Any]]:
         """What this LLM's cache costs in quality beside a 16-bit one; see octet.evaluation.evaluate.
 
-        configs: further caches to measure, as `octet eval --configs` has them; None measures this LLM's own.
+        configs: the caches to measure, as `octet eval --configs` has them; None is this LLM's own. block_size, threads
+        and isa are this LLM's too, where they are not given.
         Raises UnsupportedError where LLM(quantization=…) quantised the weights, since it runs those of the checkpoint.
         """
         own = self._arguments.options
@@ -200,7 +201,10 @@ class LLM:
                 f"evaluate() runs the weights as the checkpoint has them: expected none, found {own.quantization!r}",
                 "quantization",
             )
-        options.setdefault("configs", [self._arguments.evaluation_config()])
+        if options.get("configs") is None:
+            options["configs"] = [self._arguments.evaluation_config()]
+        for name in ("block_size", "threads", "isa"):
+            options.setdefault(name, getattr(own, name))
         return evaluate(own.model, documents, **options)
 
     def kv_cache_stats(self) -> dict[str, Any]:

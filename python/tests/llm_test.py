@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import unittest
 from typing import ClassVar
+from unittest import mock
 
 import checkpoints
 import octet
@@ -191,6 +192,15 @@ class Arguments(checkpoints.TinyModel):
         for name in fields - {"kv_cache_dtype_skip_layers", "calculate_kv_scales"}:
             if said[name] is not None:
                 self.assertEqual(getattr(options, name), said[name], name)
+
+    def test_an_evaluation_runs_as_the_llm_does_where_nothing_else_is_said(self) -> None:
+        llm = LLM(self.model, kv_cache_dtype="fp8", block_size=32, threads=1, isa="reference")
+        with mock.patch("octet.llm.evaluate") as evaluate:
+            llm.evaluate("text", configs=None)
+            llm.evaluate("text", configs=["auto"], block_size=8, threads=2)
+        own, other = (call.kwargs for call in evaluate.call_args_list)
+        self.assertEqual({"configs": ["fp8"], "block_size": 32, "threads": 1, "isa": "reference"}, own)
+        self.assertEqual({"configs": ["auto"], "block_size": 8, "threads": 2, "isa": "reference"}, other)
 
 
 class Errors(checkpoints.TinyModel):
