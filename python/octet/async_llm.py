@@ -15,7 +15,7 @@ from octet.engine_arguments import EngineArguments
 from octet.errors import InvalidArgumentError
 from octet.outputs import RequestOutput
 from octet.sampling_params import RequestOutputKind, SamplingParams
-from octet.submission import NewPart, Prompt, Submission, as_prompts
+from octet.submission import NewPart, Prompt, Submission, as_one_prompt
 from octet.tokenizer import Tokenizer
 
 logger = logging.getLogger("octet")
@@ -72,9 +72,7 @@ class AsyncLLM:
         Raises InvalidArgumentError for bad parameters, a prompt too long, or a request_id that is in use.
         """
         params = sampling_params or self.get_default_sampling_params()
-        prompts = as_prompts(prompt, "prompt")
-        if len(prompts) != 1:
-            raise InvalidArgumentError(f"expected one prompt, found {len(prompts)}", "prompt")
+        text_or_ids = as_one_prompt(prompt)
         name = request_id if request_id is not None else f"request-{next(self._ids)}"
         if name in self._running:
             raise InvalidArgumentError(f"{name!r} is in use", "request_id")
@@ -82,7 +80,7 @@ class AsyncLLM:
         key, event = post.open()
         submission = None
         try:
-            submission = Submission(self._engine, prompts[0], params, post.mailbox, key, add_special_tokens, name)
+            submission = Submission(self._engine, text_or_ids, params, post.mailbox, key, add_special_tokens, name)
             self._running[name] = submission
             async for output in _outputs(submission, event):
                 yield output

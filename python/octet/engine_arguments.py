@@ -77,20 +77,21 @@ class EngineArguments:
         known = (*OPTIONS, *_OTHER)
         refuse_unknown(function, {k: v for k, v in given.items() if k not in known}, ("model", *known))
         self.name = os.fspath(model)
-        self.chat_template = given.get("chat_template") or ""
+        self.chat_template = os.fspath(given.get("chat_template") or "")
         options = _octet.LLMOptions()
         options.model = resolve(model, given.get("revision"), given.get("download_dir"))
         for name in OPTIONS:
             if given.get(name) is not None:
                 set_field(options, name, given[name], f"{function}: {name}")
         options.calculate_kv_scales = _scales_from(given.get("calculate_kv_scales", False))
-        layers = given.get("kv_cache_dtype_skip_layers") or []
+        layers = given.get("kv_cache_dtype_skip_layers")
+        layers = [layers] if isinstance(layers, (str, int)) else layers or []
         options.kv_cache_dtype_skip_layers = [str(layer) for layer in layers]
         self.options = options
 
     def engine(self) -> _octet.Engine:
         """Loads the model. Raises OctetError."""
-        unlimited = 2**31 - 1 - self.options.max_num_seqs
+        unlimited = 2**31 - 1 - max(self.options.max_num_seqs, 0)  # less is what the library refuses
         return _octet.Engine(self.options, unlimited, self.chat_template)
 
     def evaluation_config(self) -> str:

@@ -17,7 +17,7 @@ from octet.evaluation import evaluate
 from octet.outputs import RequestOutput
 from octet.progress import open_bar
 from octet.sampling_params import SamplingParams, each_params
-from octet.submission import Prompt, Submission, as_prompts
+from octet.submission import Prompt, Submission, as_one_prompt, as_prompts
 from octet.tokenizer import Tokenizer, render_chat
 
 logger = logging.getLogger("octet")
@@ -65,7 +65,7 @@ class LLM:
         kv_cache_dtype: str = "auto",
         kv_cache_dtype_k: str = "",
         kv_cache_dtype_v: str = "",
-        kv_cache_dtype_skip_layers: Sequence[int | str] | None = None,
+        kv_cache_dtype_skip_layers: Sequence[int | str] | int | str | None = None,
         calculate_kv_scales: bool | str = False,
         kv_scale_strategy: str = "tensor",
         attention_math: str = "fp32",
@@ -80,7 +80,7 @@ class LLM:
         disable_hybrid_kv_cache_manager: bool = False,
         threads: int = 0,
         isa: str = "",
-        chat_template: str | None = None,
+        chat_template: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         download_dir: str | None = None,
         **other: Any,
@@ -150,7 +150,9 @@ class LLM:
         use_tqdm: bool | Callable[..., Any],
         add_special_tokens: bool = True,
     ) -> list[RequestOutput]:
-        params = each_params(sampling_params or self.get_default_sampling_params(), len(prompts))
+        if sampling_params is None:
+            sampling_params = self.get_default_sampling_params()
+        params = each_params(sampling_params, len(prompts))
         mailbox = _octet.Mailbox()
         submitted: list[Submission] = []
         try:
@@ -238,7 +240,7 @@ class LLM:
         or where numpy is not installed an object with DLPack and the buffer protocol; nothing is copied. Raises
         InvalidArgumentError as generate().
         """
-        ids = as_prompts(prompt, "prompt")[0]
+        ids = as_one_prompt(prompt)
         return as_array(
             _octet.logits(self._engine, self._engine.encode(ids, True) if isinstance(ids, str) else ids, last_only)
         )

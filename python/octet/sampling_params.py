@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 from octet import _octet
 from octet.arguments import refuse_unknown, set_field, take_inert
@@ -100,10 +101,9 @@ class SamplingParams:
         self.skip_special_tokens = skip_special_tokens
         self.truncate_prompt_tokens = truncate_prompt_tokens
         self.output_kind = RequestOutputKind(output_kind)
-        if self.truncate_prompt_tokens is not None and self.truncate_prompt_tokens < 1:
-            raise InvalidArgumentError(
-                f"expected 1 or more tokens, or None, found {self.truncate_prompt_tokens}", "truncate_prompt_tokens"
-            )
+        kept = self.truncate_prompt_tokens
+        if kept is not None and not (isinstance(kept, SupportsIndex) and kept >= 1):
+            raise InvalidArgumentError(f"expected 1 or more tokens, or None, found {kept!r}", "truncate_prompt_tokens")
         self.to_native().validate()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -130,7 +130,7 @@ class SamplingParams:
 
     def clone(self) -> SamplingParams:
         """An independent copy."""
-        return SamplingParams(**{name: getattr(self, name) for name in _FIELDS})
+        return copy.deepcopy(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SamplingParams):
@@ -166,7 +166,9 @@ def each_params(params: SamplingParams | Sequence[SamplingParams], count: int) -
     """One for each of `count` prompts. Raises InvalidArgumentError where a list has another length."""
     if isinstance(params, SamplingParams):
         return [params] * count
-
     if len(params) != count:
         raise InvalidArgumentError(f"expected one for each of {count} prompts, found {len(params)}", "sampling_params")
+    for one in params:
+        if not isinstance(one, SamplingParams):
+            raise InvalidArgumentError(f"expected SamplingParams, found {one!r}", "sampling_params")
     return list(params)

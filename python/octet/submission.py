@@ -42,6 +42,14 @@ def as_prompts(prompts: Prompt | Sequence[Prompt], name: str = "prompts") -> lis
         raise InvalidArgumentError(f"expected text, token ids or a list of them, found {prompts!r}", name) from None
 
 
+def as_one_prompt(prompt: Prompt, name: str = "prompt") -> str | list[int]:
+    """As as_prompts(). Raises InvalidArgumentError where there is not one."""
+    prompts = as_prompts(prompt, name)
+    if len(prompts) != 1:
+        raise InvalidArgumentError(f"expected one prompt, found {len(prompts)}", name)
+    return prompts[0]
+
+
 def _as_prompt(prompt: Any, name: str) -> str | list[int]:
     if isinstance(prompt, str):
         if not _is_utf8(prompt):
@@ -56,7 +64,10 @@ def _as_prompt(prompt: Any, name: str) -> str | list[int]:
         if isinstance(prompt.get("prompt"), str):
             return _as_prompt(prompt["prompt"], name)
     elif _is_token_ids(prompt):
-        return [int(token) for token in prompt]
+        ids = [int(token) for token in prompt]
+        if max(map(abs, ids)) >= 2**31:
+            raise InvalidArgumentError("expected token ids, found one of more than 32 bits", name)
+        return ids
     raise InvalidArgumentError(f"expected text or a list of token ids, found {prompt!r}", name)
 
 

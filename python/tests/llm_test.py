@@ -248,6 +248,24 @@ class Errors(checkpoints.TinyModel):
         with self.assertRaisesRegex(octet.InvalidFileError, "config.json"):
             LLM(broken)
 
+    def test_prompts_and_parameters_that_are_none_are_refused_by_name(self) -> None:
+        llm = LLM(self.model)
+        for call, words in (
+            (lambda: llm.generate(["a", "b"], []), "sampling_params: expected one for each of 2 prompts, found 0"),
+            (lambda: llm.generate(["a"], [{"n": 2}]), "sampling_params: expected SamplingParams, found {'n': 2}"),
+            (lambda: llm.generate(["a", [2**31]]), r"prompts\[1\]: expected token ids, found one of more than 32 bits"),
+            (lambda: llm.logits([-(2**31)]), "prompt: expected token ids"),
+            (lambda: llm.logits(["a", "b"]), "prompt: expected one prompt, found 2"),
+            (lambda: llm.logits([]), "prompt: expected one prompt, found 0"),
+            (lambda: SamplingParams(truncate_prompt_tokens=1.5), "truncate_prompt_tokens: .*found 1.5"),
+            (lambda: LLM(self.model, max_num_seqs=-1), "max_num_seqs: expected 1 .*found -1"),
+            (lambda: LLM(self.model, kv_cache_dtype_skip_layers="global"), "skip_layers: .*found 'global'"),
+        ):
+            with self.assertRaisesRegex(octet.InvalidArgumentError, words):
+                call()
+        with self.assertRaisesRegex(octet.NotFoundError, "absent.jinja"):
+            LLM(self.model, chat_template=self.folder / "absent.jinja")
+
     def test_notices_are_logged(self) -> None:
         with self.assertLogs("octet", logging.WARNING) as logs:
             llm = LLM(self.model, kv_cache_dtype="fp8")
@@ -258,6 +276,9 @@ class Errors(checkpoints.TinyModel):
         params = SamplingParams(temperature=0.7, stop="x", seed=3)
         self.assertEqual("SamplingParams(temperature=0.7, seed=3, stop=['x'])", repr(params))
         self.assertEqual(params, params.clone())
+        biased = SamplingParams(logit_bias={1: 2.0})
+        biased.clone().logit_bias[3] = 4.0
+        self.assertEqual({1: 2.0}, biased.logit_bias)
         self.assertNotEqual(params, SamplingParams(temperature=0.7))
         with self.assertRaisesRegex(TypeError, "'temperature'"):
             params.temprature = 1.0
