@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "apps/commands.h"
@@ -25,6 +28,7 @@ struct ServeFlags {
   EngineFlags engine;
   AsyncLLMOptions options;  // its llm is engine's
   server::ServerOptions server;
+  std::optional<int> max_num_batched_tokens;
   std::string max_request_bytes = "8M";
   std::vector<std::string> allowed_origins;
   std::string log_format = "text";
@@ -52,10 +56,8 @@ void install_stop_handler() {
 void add_batching_flags(CLI::App& app, ServeFlags& flags) {
   LLMOptions& llm = flags.engine.options;
   app.add_option("--max-num-seqs", llm.max_num_seqs, "Sequences that run at once [32]");
-  // Half of generate's: others wait for a step that computes a prompt, and a smaller one costs the prompt
-  // little.
-  llm.max_num_batched_tokens = 256;
-  app.add_option("--max-num-batched-tokens", llm.max_num_batched_tokens, "Tokens of one step [256]");
+  app.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
+                 "Tokens of one step [256, or --max-num-seqs where that is more]");
   app.add_option("--max-queue", flags.options.max_queue,
                  "Answers that may wait beyond those that run; more get 429 [1024]");
 }
@@ -174,7 +176,11 @@ void read_server_flags(ServeFlags& flags) {
 }
 
 int serve(ServeFlags& flags) {
-  flags.options.llm = engine_options(flags.engine);
+  LLMOptions engine = engine_options(flags.engine);
+  // Half of generate's: others wait for a step that computes a prompt, and a smaller one costs the prompt
+  // little. A step has at least a token for each sequence.
+  engine.max_num_batched_tokens = flags.max_num_batched_tokens.value_or(std::max(256, engine.max_num_seqs));
+  flags.options.llm = std::move(engine);
   read_api_flags(flags);
   read_server_flags(flags);
   const auto load = [&flags] {

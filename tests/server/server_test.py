@@ -477,6 +477,10 @@ class LimitsTest(unittest.TestCase):
             self.wait_running(server, 0, 0)
             self.assertEqual(server.post("/v1/completions", {"prompt": "a", "max_tokens": 1})[0], 200)
 
+    def test_a_step_has_room_for_every_sequence(self):
+        with Server(PROGRAM, self.model, "--max-num-seqs", "300") as server:
+            self.assertEqual(server.post("/v1/completions", {"prompt": "a", "max_tokens": 1})[0], 200)
+
     def test_more_answers_than_can_ever_wait(self):
         with Server(PROGRAM, self.model, "--max-num-seqs", "2", "--max-queue", "3") as server:
             for body, field in [({"prompt": ["a"] * 6}, "prompt"), ({"prompt": "a", "n": 6}, "n"),
@@ -567,6 +571,7 @@ class LimitsTest(unittest.TestCase):
                             (["--allowed-origins", "a.example"], "--allowed-origins"), (["--api-key", ""], "--api-key"),
                             (["--shutdown-timeout", "-1"], "--shutdown-timeout"), (["--host", "no.such.host.invalid"], "--host"),
                             (["--kv-cache-memory-bytes", "1K"], "kv_cache_memory_bytes"),
+                            (["--max-num-seqs", "300", "--max-num-batched-tokens", "256"], "max_num_batched_tokens"),
                             (["--chat-template", "/no/such/file"], "/no/such/file")]:
             with self.subTest(flags=flags):
                 got = subprocess.run([PROGRAM, "serve", self.model, "--port", "0", *flags], capture_output=True, timeout=30)
