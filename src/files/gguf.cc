@@ -100,7 +100,7 @@ class GgufReader {
     refuse_count(num_tensors, 24, "tensors");
     std::vector<TableEntry> entries;
     for (std::uint64_t i = 0; i < num_tensors; ++i) entries.push_back(read_entry());
-    place(entries, read_alignment(contents.metadata));
+    place(entries, read_alignment(contents));
     for (TableEntry& entry : entries) contents.tensors.push_back(std::move(entry.view));
     refuse_repeated(
         contents.tensors, [](const TensorView& tensor) -> const std::string& { return tensor.name; },
@@ -263,15 +263,13 @@ class GgufReader {
     return entry;
   }
 
-  std::uint64_t read_alignment(const std::vector<GgufValue>& metadata) const {
-    for (const GgufValue& value : metadata) {
-      if (value.key_ != "general.alignment") continue;
-      const std::int64_t alignment = value.as_int(1, kMostAlignment);
-      if ((alignment & (alignment - 1)) != 0 || alignment % 8 != 0)
-        value.fail("expected a power of two of at least 8, found " + std::to_string(alignment));
-      return static_cast<std::uint64_t>(alignment);
-    }
-    return 32;
+  static std::uint64_t read_alignment(const GgufContents& contents) {
+    const GgufValue* value = contents.find("general.alignment");
+    if (value == nullptr) return 32;
+    const std::int64_t alignment = value->as_int(1, kMostAlignment);
+    if ((alignment & (alignment - 1)) != 0 || alignment % 8 != 0)
+      value->fail("expected a power of two of at least 8, found " + std::to_string(alignment));
+    return static_cast<std::uint64_t>(alignment);
   }
 
   // Gives every tensor its bytes, behind the table and the padding; none may overlap another.
@@ -308,6 +306,12 @@ class GgufReader {
   std::size_t at_ = 0;
 };
 
+const GgufValue* GgufContents::find(std::string_view key) const {
+  const auto found = std::find_if(metadata.begin(), metadata.end(),
+                                  [&](const GgufValue& value) { return value.key() == key; });
+  return found == metadata.end() ? nullptr : &*found;
+}
+
 GgufContents read_gguf(std::span<const std::byte> bytes, const std::string& file) {
   return GgufReader(bytes, file).read();
 }
@@ -316,12 +320,6 @@ GgufFile::GgufFile(MappedFile mapping)
     : mapping_(std::move(mapping)), contents_(read_gguf(mapping_.bytes(), mapping_.path())) {}
 
 GgufFile GgufFile::open(const std::string& path) { return GgufFile(MappedFile(path)); }
-
-const GgufValue* GgufFile::find(std::string_view key) const {
-  const auto found = std::find_if(contents_.metadata.begin(), contents_.metadata.end(),
-                                  [&](const GgufValue& value) { return value.key() == key; });
-  return found == contents_.metadata.end() ? nullptr : &*found;
-}
 
 const GgufValue& GgufFile::at(std::string_view key) const {
   if (const GgufValue* value = find(key)) return *value;

@@ -73,6 +73,8 @@ struct GgufContents {
   std::uint32_t version = 0;
   std::vector<GgufValue> metadata;  // in file order
   std::vector<TensorView> tensors;  // in file order; shapes [out, in], the fastest dimension last
+
+  const GgufValue* find(std::string_view key) const;  // null where absent
 };
 
 // Reads a whole GGUF file; `bytes` must outlive the views, and `file` is its path, for errors.
@@ -89,8 +91,8 @@ class GgufFile {
   const std::string& path() const { return mapping_.path(); }
   std::uint32_t version() const { return contents_.version; }
   const std::vector<GgufValue>& metadata() const { return contents_.metadata; }
-  const GgufValue* find(std::string_view key) const;  // null where absent
-  const GgufValue& at(std::string_view key) const;    // throws Error{invalid_file} naming the key
+  const GgufValue* find(std::string_view key) const { return contents_.find(key); }
+  const GgufValue& at(std::string_view key) const;  // throws Error{invalid_file} naming the key
   const std::vector<TensorView>& tensors() const { return contents_.tensors; }
   const MappedFile& mapping() const { return mapping_; }
 

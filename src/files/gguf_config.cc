@@ -163,12 +163,12 @@ void add_end_tokens(const GgufMetadata& metadata, Json& config) {
   const std::int64_t last = config["vocab_size"].get<std::int64_t>() - 1;
   Json ids = Json::array();
   for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"})
-    if (const GgufValue* value = metadata.find_key(std::string("tokenizer.ggml.") + key)) {
+    if (const GgufValue* value = metadata.contents().find(std::string("tokenizer.ggml.") + key)) {
       const std::int64_t id = value->as_int(0, last);
       if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
     }
   if (!ids.empty()) config["eos_token_id"] = ids;
-  if (const GgufValue* value = metadata.find_key("tokenizer.ggml.bos_token_id"))
+  if (const GgufValue* value = metadata.contents().find("tokenizer.ggml.bos_token_id"))
     config["bos_token_id"] = value->as_int(0, last);
 }
 
@@ -177,7 +177,7 @@ void add_end_tokens(const GgufMetadata& metadata, Json& config) {
 std::string gguf_config_json(const GgufContents& contents, const std::string& file) {
   const GgufMetadata metadata(contents, file);
   const Family& family = find_family(metadata, file);
-  if (const GgufValue* count = metadata.find_key("split.count"); count && count->as_int(0, 65535) > 1)
+  if (const GgufValue* count = metadata.contents().find("split.count"); count && count->as_int(0, 65535) > 1)
     throw Error(ErrorCode::unsupported,
                 "is one of " + std::to_string(count->as_int(0, 65535)) +
                     " files of a split model, which is not read here: join them (llama-gguf-split --merge)",

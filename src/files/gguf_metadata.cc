@@ -10,20 +10,14 @@ namespace octet::files {
 
 GgufMetadata::GgufMetadata(const GgufContents& contents, const std::string& file)
     : contents_(contents), file_(file) {
-  const GgufValue* architecture = find_key("general.architecture");
+  const GgufValue* architecture = contents.find("general.architecture");
   if (architecture == nullptr)
     throw Error(ErrorCode::invalid_file, "is missing", file + ": metadata general.architecture");
   architecture_ = architecture->as_string();
 }
 
-const GgufValue* GgufMetadata::find_key(std::string_view key) const {
-  const auto found = std::find_if(contents_.metadata.begin(), contents_.metadata.end(),
-                                  [&](const GgufValue& value) { return value.key() == key; });
-  return found == contents_.metadata.end() ? nullptr : &*found;
-}
-
 const GgufValue* GgufMetadata::find(std::string_view name) const {
-  return find_key(architecture_ + "." + std::string(name));
+  return contents_.find(architecture_ + "." + std::string(name));
 }
 
 const GgufValue& GgufMetadata::at(std::string_view name) const {

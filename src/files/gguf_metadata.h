@@ -20,10 +20,9 @@ class GgufMetadata {
   const std::string& architecture() const { return architecture_; }
   const GgufContents& contents() const { return contents_; }
 
-  const GgufValue* find_key(std::string_view key) const;  // the whole key; null where absent
-  const GgufValue* find(std::string_view name) const;     // "ARCHITECTURE.name"
-  const GgufValue& at(std::string_view name) const;       // throws Error{invalid_file} where absent
-  std::int64_t size(std::string_view name) const;         // an integer from 1 to 2^31 - 1
+  const GgufValue* find(std::string_view name) const;  // "ARCHITECTURE.name"; null where absent
+  const GgufValue& at(std::string_view name) const;    // throws Error{invalid_file} where absent
+  std::int64_t size(std::string_view name) const;      // an integer from 1 to 2^31 - 1
   const TensorView* find_tensor(std::string_view name) const;
   const TensorView& tensor(std::string_view name) const;  // throws Error{invalid_file} where absent
 
