@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -41,6 +42,11 @@ std::string_view find_name(const Table& table, std::string_view name) {
   return {};
 }
 
+bool has_flag(const JsonValue& config, const char* key) {
+  const auto value = config.find(key);
+  return value && value->as_bool();
+}
+
 class Translation {
  public:
   Translation(const GgufContents& contents, const std::string& file, const JsonValue& config)
@@ -49,12 +55,15 @@ class Translation {
         gemma_(metadata_.architecture().starts_with("gemma")),
         interleaved_(metadata_.architecture() == "llama"),
         num_heads_(config.at("num_attention_heads").as_int()),
-        num_kv_heads_(config.at("num_key_value_heads").as_int()) {}
+        num_kv_heads_(config.at("num_key_value_heads").as_int()),
+        num_layers_(config.at("num_hidden_layers").as_int()),
+        attention_bias_(has_flag(config, "attention_bias")),
+        mlp_bias_(has_flag(config, "mlp_bias")) {}
 
   void run(GgufCheckpoint& checkpoint) const {
     for (const TensorView& tensor : contents_.tensors) {
       // The config says what these factors say.
-      if (tensor.name.ends_with("rope_freqs.weight")) continue;
+      if (tensor.name == "rope_freqs.weight") continue;
       TensorView translated = tensor;
       std::string name = translate_name(tensor);
       if (interleaved_ && name.find("self_attn.q_proj.") != std::string::npos)
@@ -70,27 +79,45 @@ class Translation {
 
  private:
   std::string translate_name(const TensorView& tensor) const {
-    const std::size_t dot = tensor.name.rfind('.');
     const std::string_view whole = tensor.name;
-    const std::string_view ending = dot == std::string::npos ? std::string_view() : whole.substr(dot);
-    if (ending == ".weight" || ending == ".bias") {
-      const std::string_view stem = whole.substr(0, dot);
-      if (const auto name = find_name(kModelNames, stem); !name.empty())
-        return std::string(name) + std::string(ending);
-      if (stem.starts_with("blk.")) {
-        const std::size_t end = stem.find('.', 4);
-        const std::string_view number = stem.substr(4, end == std::string_view::npos ? end : end - 4);
-        const std::string_view part = end == std::string_view::npos ? std::string_view() : stem.substr(end + 1);
-        std::string_view name = gemma_ ? find_name(kGemmaNames, part) : std::string_view();
-        if (name.empty()) name = find_name(kLayerNames, part);
-        if (!name.empty())
-          return "model.layers." + std::string(number) + "." + std::string(name) + std::string(ending);
-      }
-    }
+    const std::size_t dot = std::min(whole.rfind('.'), whole.size());
+    const std::string_view stem = whole.substr(0, dot), ending = whole.substr(dot);
+    std::string name;
+    if (stem.starts_with("blk.") && (ending == ".weight" || ending == ".bias"))
+      name = translate_part(tensor, stem.substr(4), ending == ".bias");
+    else if (ending == ".weight")
+      name = find_name(kModelNames, stem);
+    if (!name.empty()) return name + std::string(ending);
     // A weight that would be left out would change what the model computes.
     throw Error(ErrorCode::unsupported,
                 "is not known in a model of architecture \"" + printable(metadata_.architecture()) + "\"",
                 tensor.file + ": tensor " + printable(tensor.name));
+  }
+
+  // "LAYER.PART"; empty for a part that the family does not have.
+  std::string translate_part(const TensorView& tensor, std::string_view numbered, bool bias) const {
+    const std::size_t dot = std::min(numbered.find('.'), numbered.size());
+    const std::string layer(numbered.substr(0, dot));
+    const std::string_view part = numbered.substr(std::min(dot + 1, numbered.size()));
+    std::string_view name = gemma_ ? find_name(kGemmaNames, part) : std::string_view();
+    if (name.empty()) name = find_name(kLayerNames, part);
+    if (name.empty() || !takes(name, bias)) return {};
+    std::int64_t number = -1;
+    std::from_chars(layer.data(), layer.data() + layer.size(), number);
+    if (number < 0 || number >= num_layers_ || std::to_string(number) != layer)
+      tensor.fail("expected a layer from 0 to " + std::to_string(num_layers_ - 1) +
+                  ", as block_count has it, found \"" + printable(layer) + "\"");
+    return "model.layers." + layer + "." + std::string(name);
+  }
+
+  // Whether the family's layers have a weight or a bias of this name.
+  bool takes(std::string_view name, bool bias) const {
+    const bool head_norm = name == "self_attn.q_norm" || name == "self_attn.k_norm";
+    if (!bias) return !head_norm || metadata_.architecture() == "qwen3" || metadata_.architecture() == "gemma3";
+    if (name == "self_attn.o_proj") return attention_bias_;
+    if (name.starts_with("mlp.")) return mlp_bias_;
+    return name.starts_with("self_attn.") && !head_norm &&
+           (attention_bias_ || metadata_.architecture() == "qwen2");
   }
 
   static std::byte* copy_of(TensorView& tensor, GgufCheckpoint& checkpoint) {
@@ -135,7 +162,8 @@ class Translation {
   const GgufMetadata metadata_;
   const bool gemma_;
   const bool interleaved_;
-  const std::int64_t num_heads_, num_kv_heads_;
+  const std::int64_t num_heads_, num_kv_heads_, num_layers_;
+  const bool attention_bias_, mlp_bias_;
 };
 
 }  // namespace

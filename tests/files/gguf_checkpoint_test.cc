@@ -166,6 +166,21 @@ TEST_F(GgufCheckpointTest, WhatIsNotRunIsNamed) {
   refused(invalid_file, {"token_embd.weight", "missing"}, metadata("llama"));
   refused(unsupported, {"blk.0.attn_gate.weight", "not known", "llama"},
           model("llama").tensor("blk.0.attn_gate.weight", kF32, {4}, floats(4)));
+  refused(unsupported, {"blk.0.rope_freqs.weight", "not known"},
+          model("llama").tensor("blk.0.rope_freqs.weight", kF32, {4}, floats(4)));
+  refused(unsupported, {"blk.0.attn_q_norm.weight", "not known", "llama"},
+          model("llama").tensor("blk.0.attn_q_norm.weight", kF32, {8}, floats(8)));
+  for (const char* bias : {"attn_v", "attn_output", "ffn_up", "attn_norm"})
+    refused(unsupported, {std::string("blk.0.") + bias + ".bias", "not known", "gemma2"},
+            model("gemma2")
+                .number("gemma2.attention.sliding_window", 16)
+                .tensor(std::string("blk.0.") + bias + ".bias", kF32, {32}, floats(32)));
+  refused(unsupported, {"output.bias", "not known"},
+          model("llama").tensor("output.bias", kF32, {5}, floats(5)));
+  for (const char* layer : {"1", "00", "-1", "x", ""})
+    refused(
+        invalid_file, {std::string("blk.") + layer + ".ffn_up.weight", "0 to 0", "block_count"},
+        model("llama").tensor(std::string("blk.") + layer + ".ffn_up.weight", kF32, {64, 32}, floats(2048)));
   refused(unsupported, {"llama.rope.scaling.type", "longrope"},
           model("llama").text("llama.rope.scaling.type", "longrope"));
   refused(unsupported, {"llama.attention.value_length", "16", "8"},
