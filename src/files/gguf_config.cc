@@ -103,23 +103,51 @@ Json llama3_scaling(const TensorView& factors, double theta, std::int64_t head_d
           {"original_max_position_embeddings", 8192}};
 }
 
+// A key that is not known here could change every frequency.
+void refuse_other_scaling(const GgufMetadata& metadata) {
+  constexpr std::array<std::string_view, 6> kKnown{"type",      "factor",         "original_context_length",
+                                                   "finetuned", "yarn_beta_fast", "yarn_beta_slow"};
+  constexpr std::array<std::string_view, 3> kFactors{"attn_factor", "yarn_attn_factor", "yarn_ext_factor"};
+  const std::string prefix = metadata.architecture() + ".rope.scaling.";
+  for (const GgufValue& value : metadata.contents().metadata) {
+    if (!value.key().starts_with(prefix)) continue;
+    const std::string_view name = std::string_view(value.key()).substr(prefix.size());
+    if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
+    const bool is_factor = std::find(kFactors.begin(), kFactors.end(), name) != kFactors.end();
+    if (is_factor && value.as_double() == 1.0) continue;
+    metadata.unsupported("rope.scaling." + printable(name),
+                         is_factor ? "is not run here; run is 1" : "is not known here");
+  }
+}
+
+Json yarn_scaling(const GgufMetadata& metadata, double factor) {
+  Json scaling{{"rope_type", "yarn"},
+               {"factor", factor},
+               {"original_max_position_embeddings", metadata.size("rope.scaling.original_context_length")}};
+  for (const char* beta : {"beta_fast", "beta_slow"})
+    if (const GgufValue* value = metadata.find(std::string("rope.scaling.yarn_") + beta))
+      scaling[beta] = value->as_double();
+  return scaling;
+}
+
 void add_rope(const GgufMetadata& metadata, Json& config) {
   const GgufValue* base = metadata.find("rope.freq_base");
   const double theta = base ? base->as_double() : 10000.0;
   config["rope_theta"] = theta;
-  const TensorView* factors = metadata.find_tensor("rope_freqs.weight");
+  refuse_other_scaling(metadata);
+  // Without a type a factor is linear; files of Llama 2 have it under the second name.
+  const char* factor_key = metadata.find("rope.scale_linear") ? "rope.scale_linear" : "rope.scaling.factor";
   const GgufValue* type = metadata.find("rope.scaling.type");
-  const std::string name(type ? type->as_string() : "none");
-  if (factors != nullptr) {
+  const std::string name(type ? type->as_string() : metadata.find(factor_key) ? "linear" : "none");
+  if (const TensorView* factors = metadata.find_tensor("rope_freqs.weight")) {
+    if (name != "none")
+      metadata.unsupported(type ? "rope.scaling.type" : factor_key,
+                           "beside the factors of rope_freqs.weight is not run here");
     config["rope_scaling"] = llama3_scaling(*factors, theta, config["head_dim"].get<std::int64_t>());
   } else if (name == "linear") {
-    config["rope_scaling"] = {{"rope_type", "linear"},
-                              {"factor", metadata.at("rope.scaling.factor").as_double()}};
+    config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", metadata.at(factor_key).as_double()}};
   } else if (name == "yarn") {
-    config["rope_scaling"] = {
-        {"rope_type", "yarn"},
-        {"factor", metadata.at("rope.scaling.factor").as_double()},
-        {"original_max_position_embeddings", metadata.size("rope.scaling.original_context_length")}};
+    config["rope_scaling"] = yarn_scaling(metadata, metadata.at(factor_key).as_double());
   } else if (name != "none") {
     metadata.unsupported("rope.scaling.type",
                          "\"" + printable(name) + "\" is not run here; run are none, linear, yarn");

@@ -158,6 +158,38 @@ TEST_F(GgufCheckpointTest, Llama3ScalingIsFoundInItsFactors) {
   refused(ErrorCode::unsupported, {"rope_freqs.weight", "number 2"}, builder(third * 1.1f));
 }
 
+TEST_F(GgufCheckpointTest, EveryKeyOfRotaryScalingIsReadOrRefused) {
+  const auto scaling = [&](const GgufBuilder& builder) {
+    return open(builder).config().at("rope_scaling").dump();
+  };
+  const std::string linear = R"({"rope_type":"linear","factor":4.0})";
+  EXPECT_EQ(
+      scaling(model("llama").text("llama.rope.scaling.type", "linear").real("llama.rope.scaling.factor", 4)),
+      linear);
+  EXPECT_EQ(scaling(model("llama").real("llama.rope.scaling.factor", 4)), linear);
+  EXPECT_EQ(scaling(model("llama").real("llama.rope.scale_linear", 4)), linear);
+  const auto yarn = [] {
+    return model("qwen2")
+        .text("qwen2.rope.scaling.type", "yarn")
+        .real("qwen2.rope.scaling.factor", 4)
+        .number("qwen2.rope.scaling.original_context_length", 32);
+  };
+  EXPECT_EQ(
+      scaling(
+          yarn().real("qwen2.rope.scaling.yarn_beta_fast", 16).real("qwen2.rope.scaling.yarn_attn_factor", 1)),
+      R"({"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":32,"beta_fast":16.0})");
+  using enum ErrorCode;
+  refused(unsupported, {"qwen2.rope.scaling.attn_factor", "run is 1"},
+          yarn().real("qwen2.rope.scaling.attn_factor", 1.5f));
+  refused(unsupported, {"qwen2.rope.scaling.yarn_log_multiplier", "not known"},
+          yarn().real("qwen2.rope.scaling.yarn_log_multiplier", 0.1f));
+  refused(invalid_file, {"qwen2.rope.scaling.factor", "missing"},
+          model("qwen2").text("qwen2.rope.scaling.type", "yarn"));
+  refused(
+      unsupported, {"llama.rope.scaling.factor", "rope_freqs.weight"},
+      model("llama").real("llama.rope.scaling.factor", 4).tensor("rope_freqs.weight", kF32, {4}, floats(4)));
+}
+
 TEST_F(GgufCheckpointTest, WhatIsNotRunIsNamed) {
   using enum ErrorCode;
   refused(invalid_file, {"general.architecture", "missing"}, GgufBuilder());
