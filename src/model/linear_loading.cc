@@ -122,7 +122,7 @@ GroupScales read_block_scales(const Checkpoint& checkpoint, const TensorView& te
   return groups;
 }
 
-// The codes of zero points: I8 or U8 as they are, or packed in I32 down the rows, several a word.
+// The codes of zero points: I8 about zero, or packed in I32 down the rows, several a word.
 std::vector<float> read_zero_points(const TensorView& tensor, int bits, int rows, std::int64_t across,
                                     int middle) {
   std::vector<float> points(static_cast<std::size_t>(rows * across));

@@ -36,7 +36,7 @@ class AlignedFloats {
   std::size_t size_ = 0;
 };
 
-// Buffers that live from step to step, so that a step in steady state allocates nothing.
+// Buffers that live from step to step, so that a step in steady state allocates none of them.
 struct Workspace {
   AlignedFloats hidden;                       // [T, D]
   AlignedFloats normed;                       // [T, D]
