@@ -43,6 +43,21 @@ namespace {
 
 using WithoutGil = nb::call_guard<nb::gil_scoped_release>;
 
+nb::list group_rows(const std::vector<KvCacheGroup>& groups) {
+  nb::list rows;
+  for (const KvCacheGroup& group : groups) {
+    nb::dict d;
+    d["window"] = group.window;
+    d["layers"] = nb::cast(group.layers);
+    d["dtype"] = group.dtype;
+    d["bytes_per_token"] = group.bytes_per_token;
+    d["num_blocks"] = group.num_blocks;
+    d["used_blocks"] = group.used_blocks;
+    rows.append(d);
+  }
+  return rows;
+}
+
 nb::dict cache_stats(const Engine& engine) {
   const KvCacheStats stats = engine.llm().kv_cache_stats();
   nb::dict d;
@@ -55,7 +70,9 @@ nb::dict cache_stats(const Engine& engine) {
   d["num_blocks"] = stats.num_blocks;
   d["total_bytes"] = stats.total_bytes;
   d["capacity_tokens"] = stats.capacity_tokens;
+  d["max_concurrency"] = stats.max_concurrency;
   d["used_blocks"] = stats.used_blocks;
+  d["groups"] = group_rows(stats.groups);
   d["scale_source"] = stats.scale_source;
   d["scale_strategy"] = stats.scale_strategy;
   d["attention_math"] = stats.attention_math;

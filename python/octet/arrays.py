@@ -82,10 +82,10 @@ def cache_blocks(engine: _octet.Engine, layer: int) -> tuple[CacheBlocks, CacheB
     return _blocks(memory, "k"), _blocks(memory, "v")
 
 
-def layer_scales(engine: _octet.Engine, num_layers: int) -> list[dict[str, Any]]:
+def layer_scales(engine: _octet.Engine) -> list[dict[str, Any]]:
     """Of every layer {"k": [kv_head], "v": [kv_head], "q": [head] or None}, float32."""
     found = []
-    for layer in range(num_layers):
+    for layer in range(sum(len(group["layers"]) for group in engine.kv_cache_stats()["groups"])):
         memory = _octet.cache_memory(engine, layer)
         q = memory["q_scales"]
         found.append(

@@ -89,7 +89,6 @@ class LLM:
         self._arguments = EngineArguments(model, {**given, **other}, "LLM")
         self._engine = self._arguments.engine()
         self._keys = itertools.count()
-        self._layers: int | None = None
         for notice in self.notices():
             logger.warning(notice)
 
@@ -213,8 +212,9 @@ class LLM:
         """How much memory the KV cache takes and what it holds, in bytes, tokens and blocks.
 
         dtype, k_dtype, v_dtype, skip_layers, bytes_per_token, block_size, num_blocks, total_bytes, capacity_tokens,
-        used_blocks, scale_source, scale_strategy, attention_math, and where scales were calculated from tokens
-        stored_values and saturated_values, else None. Source: KvCacheStats in include/octet/kv_cache_options.h.
+        max_concurrency, used_blocks, groups (of layers, as dicts), scale_source, scale_strategy, attention_math, and
+        where scales were calculated from tokens stored_values and saturated_values, else None. Source: KvCacheStats in
+        include/octet/kv_cache_options.h.
         """
         return self._engine.kv_cache_stats()
 
@@ -231,7 +231,7 @@ class LLM:
 
         stored = value / scale. 1.0 where the cache takes none.
         """
-        return layer_scales(self._engine, self._num_layers())
+        return layer_scales(self._engine)
 
     def logits(self, prompt: str | list[int], last_only: bool = False) -> Any:
         """Logits float32 [tokens, vocab_size]: what would come behind each token of a prompt; or [1, vocab_size].
@@ -244,11 +244,6 @@ class LLM:
         return as_array(
             _octet.logits(self._engine, self._engine.encode(ids, True) if isinstance(ids, str) else ids, last_only)
         )
-
-    def _num_layers(self) -> int:
-        if self._layers is None:
-            self._layers = _octet.inspect(self._arguments.options.model)["num_layers"]
-        return self._layers
 
     def get_tokenizer(self) -> Tokenizer:
         """The checkpoint's tokenizer."""

@@ -8,6 +8,8 @@ import logging
 import math
 import pathlib
 import pickle
+import subprocess
+import sys
 import unittest
 from typing import ClassVar
 from unittest import mock
@@ -154,6 +156,23 @@ class Generate(checkpoints.TinyModel):
         self.assertIn("sqnr_db", table["layers"][1][0])
 
 
+class Checkpoint(checkpoints.TinyModel):
+    def test_inspect_says_what_the_program_says(self) -> None:
+        command = [sys.executable, "-m", "octet", "inspect", self.model, "--json"]
+        said = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        info = octet.inspect(self.model)
+        for name, value in said["shapes"].items():
+            self.assertEqual(value, info[name], name)
+        for name in ("directory", "architecture", "model_type", "dtype", "warnings"):
+            self.assertEqual(said[name], info[name], name)
+        self.assertEqual(said["weights"]["dtypes"], info["weight_dtypes"])
+        self.assertEqual(said["weights"]["tensors"], info["num_tensors"])
+        self.assertEqual(said["tokenizer"]["vocab_size"], info["tokenizer_vocab_size"])
+        costs = {cost["kv_cache_dtype"]: cost["bytes_per_token"] for cost in said["kv_cache"]}
+        self.assertEqual(costs, info["bytes_per_token"])
+        self.assertEqual(([0, 1], [0, 1]), (info["layers_without_k"], info["layers_without_v"]))
+
+
 class Arguments(checkpoints.TinyModel):
     def test_quantization_is_of_the_weights(self) -> None:
         exact = LLM(self.model).generate("abc", SamplingParams(temperature=0, logprobs=0), use_tqdm=False)
@@ -181,6 +200,11 @@ class Arguments(checkpoints.TinyModel):
             self.assertEqual(not disable, "prefix caching is off" in " ".join(llm.notices()))
             outputs = [llm.generate(prompt, GREEDY, use_tqdm=False)[0] for _ in range(2)]
             self.assertEqual([0, cached], [output.num_cached_tokens for output in outputs])
+            stats = llm.kv_cache_stats()
+            expected = {"window": 0 if disable else 16, "layers": [0, 1], "dtype": "float32"}
+            self.assertEqual([expected], [{name: group[name] for name in expected} for group in stats["groups"]])
+            self.assertEqual(stats["num_blocks"], stats["groups"][0]["num_blocks"])
+            self.assertEqual(stats["capacity_tokens"] / llm.max_model_len, stats["max_concurrency"])
 
     def test_llm_says_every_option_with_the_librarys_default(self) -> None:
         parameters = inspect.signature(LLM.__init__).parameters.values()
