@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from octet import _octet
-from octet.fp8 import float8_dtype
+from octet.fp8 import float8_dtype, ml_dtype
 
 
 def as_array(native: Any) -> Any:
@@ -22,20 +22,10 @@ def _element_type(dtype: str) -> Any:
     import numpy
 
     if dtype.startswith(("fp8_e4m3", "fp8_e5m2", "fp8_per")):
-        return float8_dtype("fp8_e5m2" if dtype == "fp8_e5m2" else "fp8_e4m3")
+        return float8_dtype(dtype)
     if dtype == "bfloat16":
-        return _bfloat16()
+        return ml_dtype("bfloat16", "uint16")
     return numpy.dtype({"float16": "float16", "float32": "float32"}.get(dtype, "uint8"))
-
-
-def _bfloat16() -> Any:
-    import numpy
-
-    try:
-        import ml_dtypes
-    except ImportError:
-        return numpy.dtype(numpy.uint16)
-    return numpy.dtype(ml_dtypes.bfloat16)
 
 
 @dataclass
@@ -72,7 +62,7 @@ def _blocks(memory: dict[str, Any], which: str) -> CacheBlocks:
         return numpy.ndarray((num_blocks, heads, *shape), dtype, buffer=raw, offset=offset, strides=strides)
 
     offset = tensor["token_scales_offset"]
-    token_scales = view((size,), _bfloat16(), offset) if offset < head_bytes else None
+    token_scales = view((size,), _element_type("bfloat16"), offset) if offset < head_bytes else None
     return CacheBlocks(tensor["dtype"], view(inner, element, 0), as_array(tensor["scales"]), token_scales)
 
 

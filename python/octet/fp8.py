@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 _ML_DTYPES = {"fp8": "float8_e4m3fn", "fp8_e4m3": "float8_e4m3fn", "fp8_e5m2": "float8_e5m2"}
 
 
-def float8_dtype(dtype: str) -> np.dtype:
-    """ml_dtypes' type of that format where the package is installed; else numpy's uint8, the codes alone."""
+def ml_dtype(name: str, bits: str) -> np.dtype:
+    """ml_dtypes' type of that name where the package is installed; else numpy's type for the bits alone."""
     import numpy
 
     try:
         import ml_dtypes
     except ImportError:
-        return numpy.dtype(numpy.uint8)
-    return numpy.dtype(getattr(ml_dtypes, _ML_DTYPES.get(dtype, "float8_e4m3fn")))
+        return numpy.dtype(bits)
+    return numpy.dtype(getattr(ml_dtypes, name))
+
+
+def float8_dtype(dtype: str) -> np.dtype:
+    """ml_dtypes' type of that format where the package is installed; else numpy's uint8, the codes alone."""
+    return ml_dtype(_ML_DTYPES.get(dtype, "float8_e4m3fn"), "uint8")
 
 
 def quantize(values: Any, scale: float = 1.0, dtype: str = "fp8_e4m3") -> np.ndarray:
