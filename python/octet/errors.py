@@ -17,9 +17,6 @@ class OctetError(Exception):
         self.message = message
         self.context = context
 
-    def __str__(self) -> str:
-        return f"{self.context}: {self.message}" if self.context else self.message
-
     def __reduce__(self) -> tuple[type[OctetError], tuple[str, str]]:
         return (type(self), (self.message, self.context))
 
