@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from octet import _octet
 from octet.arguments import refuse_unknown, set_field, take_inert
 from octet.errors import InvalidArgumentError
 from octet.model_names import resolve
-from octet.progress import open_bar
+from octet.progress import Steps
 from octet.recipe import read_recipe
 from octet.samples import is_path, write_samples
 
@@ -133,22 +134,12 @@ def _default_output(model: str, options: _octet.CalibrationOptions) -> str:
 
 
 def _run(options: _octet.CalibrationOptions, use_tqdm: bool | Callable[..., Any]) -> CalibrationResult:
-    bar = None
-    done = 0
+    with closing(Steps(use_tqdm, "sample")) as steps:
 
-    def on_progress(samples: int, total: int, tokens: int) -> None:
-        nonlocal bar, done
-        if bar is None:
-            bar = open_bar(use_tqdm, total, "Calibrating", "sample")
-        bar.set_postfix_str(f"{tokens} tokens", refresh=False)
-        bar.update(samples - done)
-        done = samples
+        def on_progress(samples: int, total: int, tokens: int) -> None:
+            steps("Calibrating", samples, total, f"{tokens} tokens")
 
-    try:
         result = CalibrationResult(**_octet.calibrate(options, on_progress if use_tqdm else None))
-    finally:
-        if bar is not None:
-            bar.close()
     for notice in result.notices:
         logger.warning(notice)
     return result

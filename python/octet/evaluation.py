@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from octet import _octet
 from octet.arguments import refuse_unknown, set_field
 from octet.errors import InvalidArgumentError
 from octet.model_names import resolve
-from octet.progress import Bar, open_bar
+from octet.progress import Steps
 from octet.submission import as_prompts
 
 logger = logging.getLogger("octet")
@@ -37,30 +38,6 @@ _OPTIONS = (
     "threads",
     "isa",
 )
-
-
-class _Steps:
-    """One bar for each measurement that the library goes through."""
-
-    def __init__(self, use_tqdm: bool | Callable[..., Any]) -> None:
-        self._use_tqdm = use_tqdm
-        self._name = ""
-        self._done = 0
-        self._bar: Bar | None = None
-
-    def __call__(self, measurement: str, done: int, total: int) -> None:
-        if measurement != self._name:
-            self.close()
-            self._name, self._done = measurement, 0
-            self._bar = open_bar(self._use_tqdm, total, measurement, "token")
-        assert self._bar is not None
-        self._bar.update(done - self._done)
-        self._done = done
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def evaluate(
@@ -89,11 +66,8 @@ def evaluate(
     for name, value in options.items():
         set_field(native, name, value, f"evaluate: {name}")
     _add_documents(native, documents)
-    steps = _Steps(use_tqdm)
-    try:
+    with closing(Steps(use_tqdm, "token")) as steps:
         rows, notices = _octet.evaluate(native, steps if use_tqdm else None)
-    finally:
-        steps.close()
     for notice in notices:
         logger.warning(notice)
     return _columns([_flat(row) for row in rows])

@@ -73,3 +73,29 @@ def open_bar(use_tqdm: bool | Callable[..., Any], total: int, desc: str, unit: s
         else:
             return tqdm(total=total, desc=desc, unit=unit, dynamic_ncols=True)
     return PlainBar(total, desc, unit, disable=not use_tqdm)
+
+
+class Steps:
+    """A bar for each part that a computation of the library goes through, which says how far it is."""
+
+    def __init__(self, use_tqdm: bool | Callable[..., Any], unit: str) -> None:
+        self._use_tqdm, self._unit = use_tqdm, unit
+        self._name, self._done = "", 0
+        self._bar: Bar | None = None
+
+    def __call__(self, name: str, done: int, total: int, words: str = "") -> None:
+        """`done` of `total`, with words behind the bar; another name than before is another bar."""
+        if self._bar is None or name != self._name:
+            self.close()
+            self._name, self._done = name, 0
+            self._bar = open_bar(self._use_tqdm, total, name, self._unit)
+        if words:
+            self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update(done - self._done)
+        self._done = done
+
+    def close(self) -> None:
+        """Ends the last bar's line."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -120,7 +120,7 @@ class Generate(checkpoints.TinyModel):
             made: ClassVar[list[Bar]] = []
 
             def __init__(self, total: int, desc: str, unit: str) -> None:
-                self.total, self.done, self.closed = total, 0, False
+                self.total, self.desc, self.done, self.closed = total, desc, 0, False
                 self.made.append(self)
 
             def update(self, n: int = 1) -> None:
@@ -134,6 +134,10 @@ class Generate(checkpoints.TinyModel):
 
         self.llm.generate(["a", "b", "c"], GREEDY, use_tqdm=Bar)
         self.assertEqual([(3, 3, True)], [(bar.total, bar.done, bar.closed) for bar in Bar.made])
+        Bar.made.clear()
+        self.llm.evaluate("a text of some length", drift_prompts=0, layer_tokens=8, use_tqdm=Bar)
+        self.assertEqual({"likelihood", "layers"}, {bar.desc for bar in Bar.made})
+        self.assertTrue(all(bar.done == bar.total > 0 and bar.closed for bar in Bar.made))
 
     def test_statistics_and_evaluation_are_what_pandas_takes(self) -> None:
         stats = self.llm.kv_cache_stats()
