@@ -49,7 +49,7 @@ _INERT: dict[str, tuple[tuple[Any, ...], str]] = {
     "swap_space": ((0,), "requests are computed again, not swapped"),
     "cpu_offload_gb": ((0,), "everything is on the CPU"),
     "seed": ((None, 0), "each request has its own seed, SamplingParams(seed=…)"),
-    "load_format": (("auto", "safetensors"), "weights are read from safetensors"),
+    "load_format": (("auto", "safetensors"), "weights are read from safetensors or GGUF, as the model is"),
     "runner": (("auto", "generate"), "models generate text"),
     "task": (("auto", "generate"), "models generate text"),
     "device": (("auto", "cpu"), "models run on the CPU"),

@@ -36,8 +36,8 @@ _INERT_OF_CALLS: dict[str, tuple[tuple[Any, ...], str]] = {
 class LLM:
     """A model with its weights, its KV cache and its threads.
 
-    model: a checkpoint directory, or a name in the local Hugging Face cache; downloaded where huggingface_hub is
-    installed and HF_HUB_OFFLINE is not set.
+    model: a checkpoint directory, a GGUF file, or a name in the local Hugging Face cache; downloaded where
+    huggingface_hub is installed and HF_HUB_OFFLINE is not set.
 
     Any number of threads may call it at once: their requests are batched together. While it computes the GIL is not
     held. A forked child may not use it (UnavailableError); make one there, or spawn. Memory goes when the last
