@@ -163,8 +163,13 @@ void add_gemma(const GgufMetadata& metadata, Json& config) {
   const bool largest = number("num_hidden_layers") == (third ? 62 : 46);
   config["query_pre_attn_scalar"] =
       largest ? number("hidden_size") / number("num_attention_heads") : number("head_dim");
+  // Every so many layers, one has no window.
+  const char* pattern = "attention.sliding_window_pattern";
+  const std::int64_t usual = third ? 6 : 2, period = metadata.find(pattern) ? metadata.size(pattern) : usual;
+  if (!third && period != usual)
+    metadata.unsupported(pattern, std::to_string(period) + " is not run here; run is 2");
   if (third) {
-    config["sliding_window_pattern"] = 6;
+    config["sliding_window_pattern"] = period;
     const GgufValue* local = metadata.find("rope.freq_base_swa");
     config["rope_local_base_freq"] = local ? local->as_double() : 10000.0;
     if (!metadata.find("rope.freq_base")) config["rope_theta"] = 1000000.0;

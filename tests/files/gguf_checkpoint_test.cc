@@ -132,6 +132,14 @@ TEST_F(GgufCheckpointTest, GemmaKeepsItsNormsWithoutTheOne) {
   EXPECT_EQ(checkpoint.config().at("query_pre_attn_scalar").as_int(), 8);
   EXPECT_EQ(checkpoint.config().at("rope_theta").as_double(), 1e6);
   EXPECT_EQ(checkpoint.config().at("rope_local_base_freq").as_double(), 1e4);
+  EXPECT_EQ(checkpoint.config().at("sliding_window_pattern").as_int(), 6);
+  EXPECT_EQ(open(gemma("gemma3").number("gemma3.attention.sliding_window_pattern", 3))
+                .config()
+                .at("sliding_window_pattern")
+                .as_int(),
+            3);
+  refused(ErrorCode::unsupported, {"gemma2.attention.sliding_window_pattern", "3", "2"},
+          gemma("gemma2").number("gemma2.attention.sliding_window_pattern", 3));
   EXPECT_EQ(open(gemma("gemma2").real("gemma2.attn_logit_softcapping", 50.0f))
                 .config()
                 .at("attn_logit_softcapping")
