@@ -55,16 +55,17 @@ void refuse_unknown_members(const JsonValue& rope, Type type) {
   }
 }
 
+// The member `inner` of the rotary members, or `outer` at the top level; an error where both are and differ.
+std::optional<JsonValue> find_agreed(const JsonValue& config, const char* outer,
+                                     const std::optional<JsonValue>& parameters, const char* inner) {
+  const auto above = config.find(outer), within = parameters ? parameters->find(inner) : std::nullopt;
+  if (above && within && above->as_double() != within->as_double())
+    within->fail(within->dump() + " contradicts " + outer + " " + above->dump() + " at the top level");
+  return within ? within : above;
+}
+
 int read_rotary_dim(const JsonValue& config, const std::optional<JsonValue>& parameters, int head_dim) {
-  auto factor = config.find("partial_rotary_factor");
-  if (parameters) {
-    if (const auto inner = parameters->find("partial_rotary_factor")) {
-      if (factor && factor->as_double() != inner->as_double())
-        inner->fail(inner->dump() + " contradicts partial_rotary_factor " + factor->dump() +
-                    " at the top level");
-      factor = inner;
-    }
-  }
+  const auto factor = find_agreed(config, "partial_rotary_factor", parameters, "partial_rotary_factor");
   if (!factor) return head_dim;
   const int rotary_dim = static_cast<int>(head_dim * read_number(*factor, 0.0, 1.0));
   if (rotary_dim < 2 || rotary_dim % 2 != 0)
@@ -94,13 +95,9 @@ void read_llama3(const JsonValue& scaling, RopeConfig& rope) {
 
 // It stands in the rotary members, or at the top level (Phi-3).
 int read_original_positions(const JsonValue& config, const JsonValue& scaling) {
-  const auto outer = config.find("original_max_position_embeddings");
-  const auto inner = scaling.find("original_max_position_embeddings");
-  if (inner && outer && inner->dump() != outer->dump())
-    inner->fail(inner->dump() + " contradicts original_max_position_embeddings " + outer->dump() +
-                " at the top level");
-  const JsonValue value = outer ? *outer : scaling.at("original_max_position_embeddings");
-  return static_cast<int>(value.as_int(2, kMostPositions));
+  const char* key = "original_max_position_embeddings";
+  const auto value = find_agreed(config, key, scaling, key);
+  return static_cast<int>((value ? *value : scaling.at(key)).as_int(2, kMostPositions));
 }
 
 double read_optional(const JsonValue& scaling, const char* key, double absent) {
@@ -165,17 +162,12 @@ RopeConfig read_rope(const JsonValue& config, const std::optional<JsonValue>& pa
   RopeConfig rope;
   rope.theta = theta;
   rope.rotary_dim = read_rotary_dim(config, parameters, head_dim);
-  auto base = config.find(theta_key);
   if (parameters) {
     rope.type = read_type(*parameters, !config.find("rope_parameters"));
     refuse_unknown_members(*parameters, rope.type);
-    if (const auto inner = parameters->find("rope_theta")) {
-      if (base && base->as_double() != inner->as_double())
-        inner->fail(inner->dump() + " contradicts " + theta_key + " " + base->dump() + " at the top level");
-      base = inner;
-    }
   }
-  if (base) rope.theta = read_number(*base, 1.0, 1e12);
+  if (const auto base = find_agreed(config, theta_key, parameters, "rope_theta"))
+    rope.theta = read_number(*base, 1.0, 1e12);
   switch (rope.type) {
     case Type::default_:
       break;
