@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -55,6 +56,12 @@ class AsyncLLM:
         self._ids = itertools.count()
         for notice in self._engine.notices():
             logger.warning(notice)
+
+    def __del__(self) -> None:
+        # A loop that goes on would watch the mailbox, and keep it, for ever.
+        for loop, post in getattr(self, "_posts", {}).items():
+            with contextlib.suppress(RuntimeError):  # the loop was closed
+                loop.call_soon_threadsafe(loop.remove_reader, post.mailbox.fileno())
 
     async def generate(
         self,

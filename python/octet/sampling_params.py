@@ -168,7 +168,4 @@ def each_params(params: SamplingParams | Sequence[SamplingParams], count: int) -
         return [params] * count
     if len(params) != count:
         raise InvalidArgumentError(f"expected one for each of {count} prompts, found {len(params)}", "sampling_params")
-    for one in params:
-        if not isinstance(one, SamplingParams):
-            raise InvalidArgumentError(f"expected SamplingParams, found {one!r}", "sampling_params")
     return list(params)

@@ -92,6 +92,8 @@ class Submission:
         add_special_tokens: bool = True,
         request_id: str | None = None,
     ) -> None:
+        if not isinstance(params, SamplingParams):
+            raise InvalidArgumentError(f"expected SamplingParams, found {params!r}", "sampling_params")
         self.text = prompt if isinstance(prompt, str) else None
         self.params = params
         self.request_id = str(key) if request_id is None else request_id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import os
 import unittest
 from typing import ClassVar
 
@@ -102,6 +104,10 @@ class Generate(checkpoints.TinyModel):
             with self.assertRaisesRegex(octet.InvalidArgumentError, "too long for max_model_len"):
                 async for _ in self.llm.generate("a" * 1000):
                     pass
+            with self.assertRaisesRegex(
+                octet.InvalidArgumentError, "sampling_params: expected SamplingParams, found {"
+            ):
+                await anext(self.llm.generate("abc", {"max_tokens": 3}))
             stream = self.llm.generate("abc", LONG, request_id="same")
             await anext(stream)
             with self.assertRaisesRegex(octet.InvalidArgumentError, "request_id: 'same' is in use"):
@@ -109,6 +115,20 @@ class Generate(checkpoints.TinyModel):
             await stream.aclose()
 
         asyncio.run(run())
+
+    def test_an_llm_that_goes_leaves_no_descriptor_in_a_loop_that_stays(self) -> None:
+        async def run() -> tuple[int, int]:
+            before = len(os.listdir("/proc/self/fd"))
+            for _ in range(3):
+                llm = AsyncLLM(self.model)
+                self.assertTrue([output async for output in llm.generate("abc", params(tokens=2))])
+                del llm
+                gc.collect()
+            await asyncio.sleep(0.01)
+            return before, len(os.listdir("/proc/self/fd"))
+
+        before, after = asyncio.run(run())
+        self.assertEqual(before, after)
 
     def test_shutdown_refuses_what_comes_after(self) -> None:
         llm = AsyncLLM(self.model)
