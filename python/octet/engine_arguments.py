@@ -52,7 +52,7 @@ _INERT: dict[str, tuple[tuple[Any, ...], str]] = {
     "load_format": (("auto", "safetensors"), "weights are read from safetensors or GGUF, as the model is"),
     "runner": (("auto", "generate"), "models generate text"),
     "task": (("auto", "generate"), "models generate text"),
-    "device": (("auto", "cpu"), "models run on the CPU"),
+    "device": ((None, "auto", "cpu"), "models run on the CPU"),
 }
 
 

@@ -20,8 +20,8 @@ from octet.errors import UnsupportedError
 from octet.llm import LLM
 from octet.sampling_params import SamplingParams
 
-# lm-eval's own settings, which say nothing to an engine that batches as it goes on one CPU.
-_HARNESS_ONLY = ("batch_size", "max_batch_size", "device")
+# lm-eval's own settings, which say nothing to an engine that batches as it goes.
+_HARNESS_ONLY = ("batch_size", "max_batch_size")
 
 
 @register_model("octet")

@@ -79,6 +79,8 @@ class LmEval(unittest.TestCase):
         for (question, _, _), text in zip(QUESTIONS, texts):
             params = octet.SamplingParams(temperature=0, max_tokens=8, stop=["."])
             self.assertEqual(llm.generate(question, params, use_tqdm=False)[0].outputs[0].text, text)
+        with self.assertRaisesRegex(octet.InvalidArgumentError, "device: models run on the CPU.*found 'cuda:0'"):
+            self.run_tasks("octet", model_args={"pretrained": self.model}, device="cuda:0")
 
     def test_the_entry_point_names_the_class(self):
         from importlib import metadata
