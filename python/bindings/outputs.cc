@@ -3,11 +3,16 @@
 #include <octet/async_llm.h>
 #include <octet/llm.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
 #include "bindings.h"
 
 namespace octet::python {
 
 namespace nb = nanobind;
+using nb::literals::operator""_a;
 
 void bind_outputs(nb::module_& m) {
   nb::class_<Logprob>(m, "Logprob")
@@ -22,7 +27,15 @@ void bind_outputs(nb::module_& m) {
       .def_ro("finish_reason", &CompletionOutput::finish_reason)
       .def_ro("stop_reason", &CompletionOutput::stop_reason)
       .def_ro("cumulative_logprob", &CompletionOutput::cumulative_logprob)
-      .def_ro("logprobs", &CompletionOutput::logprobs);
+      // A long answer's rows are too many to be made anew with each of its tokens.
+      .def(
+          "logprobs_from",
+          [](const CompletionOutput& output, std::size_t token) {
+            const auto& rows = output.logprobs;
+            const auto first = static_cast<std::ptrdiff_t>(std::min(token, rows.size()));
+            return std::vector<std::vector<Logprob>>(rows.begin() + first, rows.end());
+          },
+          "token"_a);
   nb::class_<RequestTimings>(m, "RequestTimings")
       .def_ro("first_token", &RequestTimings::first_token)
       .def_ro("finished", &RequestTimings::finished);

@@ -70,14 +70,21 @@ def _stop_reason(output: _octet.CompletionOutput, stop_token_ids: list[int]) -> 
     return output.token_ids[-1] if ends_with_id else reason
 
 
-def completion(output: _octet.CompletionOutput, stop_token_ids: list[int], logprobs: bool) -> CompletionOutput:
-    """From the library's form."""
+def add_logprobs(output: _octet.CompletionOutput, rows: list[LogprobRow]) -> None:
+    """Appends the rows of the tokens behind those that `rows` has."""
+    rows.extend(_row(row) for row in output.logprobs_from(len(rows)))
+
+
+def completion(
+    output: _octet.CompletionOutput, stop_token_ids: list[int], logprobs: list[LogprobRow] | None
+) -> CompletionOutput:
+    """From the library's form, with the rows of its tokens where they were asked for."""
     return CompletionOutput(
         index=output.index,
         text=output.text,
         token_ids=output.token_ids,
-        cumulative_logprob=output.cumulative_logprob if logprobs else None,
-        logprobs=[_row(row) for row in output.logprobs] if logprobs else None,
+        cumulative_logprob=output.cumulative_logprob if logprobs is not None else None,
+        logprobs=logprobs,
         finish_reason=output.finish_reason or None,
         stop_reason=_stop_reason(output, stop_token_ids),
     )

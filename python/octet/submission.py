@@ -7,7 +7,15 @@ from typing import Any, TypedDict
 
 from octet import _octet
 from octet.errors import InvalidArgumentError
-from octet.outputs import CompletionOutput, RequestMetrics, RequestOutput, completion, prompt_logprob_rows
+from octet.outputs import (
+    CompletionOutput,
+    LogprobRow,
+    RequestMetrics,
+    RequestOutput,
+    add_logprobs,
+    completion,
+    prompt_logprob_rows,
+)
 from octet.sampling_params import SamplingParams
 
 
@@ -96,6 +104,7 @@ class Submission:
             raise InvalidArgumentError(f"expected SamplingParams, found {params!r}", "sampling_params")
         self.text = prompt if isinstance(prompt, str) else None
         self.params = params
+        self._rows: dict[int, list[LogprobRow]] = {}  # by answer: of the tokens so far
         self.request_id = str(key) if request_id is None else request_id
         ids = engine.encode(prompt, add_special_tokens) if isinstance(prompt, str) else list(prompt)
         if params.truncate_prompt_tokens is not None:
@@ -111,17 +120,25 @@ class Submission:
     def output(self) -> RequestOutput:
         """All of the answer so far."""
         native, usage = self.request.output, self.request.usage
-        wanted = self.params.logprobs is not None
         return RequestOutput(
             request_id=self.request_id,
             prompt=self.text,
             prompt_token_ids=native.prompt_token_ids,
             prompt_logprobs=prompt_logprob_rows(native.prompt_logprobs),
-            outputs=[completion(output, self.params.stop_token_ids, wanted) for output in native.outputs],
+            outputs=[
+                completion(output, self.params.stop_token_ids, self._logprobs(output)) for output in native.outputs
+            ],
             finished=native.finished,
             metrics=RequestMetrics(native.timings.first_token, native.timings.finished),
             num_cached_tokens=usage.cached_tokens,
         )
+
+    def _logprobs(self, output: _octet.CompletionOutput) -> list[LogprobRow] | None:
+        if self.params.logprobs is None:
+            return None
+        rows = self._rows.setdefault(output.index, [])
+        add_logprobs(output, rows)
+        return list(rows)
 
 
 class NewPart:

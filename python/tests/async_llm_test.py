@@ -50,6 +50,13 @@ class Generate(checkpoints.TinyModel):
         self.assertEqual(last, whole[-1].outputs[0])
         self.assertEqual(last.text, "".join(choice.text for output in parts for choice in output.outputs))
         self.assertEqual(last.token_ids, [t for output in parts for choice in output.outputs for t in choice.token_ids])
+        self.assertEqual(20, len(last.logprobs))
+        self.assertEqual(
+            last.logprobs, [row for output in parts for choice in output.outputs for row in choice.logprobs]
+        )
+        for output in whole:
+            for choice in output.outputs:
+                self.assertEqual(last.logprobs[: len(choice.token_ids)], choice.logprobs)
         for earlier, later in itertools.pairwise(whole):
             self.assertTrue(later.outputs[0].text.startswith(earlier.outputs[0].text))
 
