@@ -87,7 +87,14 @@ std::shared_ptr<StreamState> EngineLoop::submit(std::vector<std::int32_t> prompt
 }
 
 void EngineLoop::run_between_steps(const std::function<void()>& task) {
-  std::packaged_task<void()> packaged(task);
+  std::exception_ptr fault;  // not the future's, which the engine thread may be the last to let go of
+  std::packaged_task<void()> packaged([&task, &fault] {
+    try {
+      task();
+    } catch (...) {
+      fault = std::current_exception();
+    }
+  });
   std::future<void> done = packaged.get_future();
   {
     const std::scoped_lock lock(inbox_->mutex);
@@ -96,6 +103,7 @@ void EngineLoop::run_between_steps(const std::function<void()>& task) {
   }
   inbox_->arrived.notify_all();
   done.get();
+  if (fault) std::rethrow_exception(std::exchange(fault, nullptr));
 }
 
 void EngineLoop::stop_accepting() {
