@@ -16,6 +16,14 @@ using files::TensorView;
 
 constexpr const char* kForQuantizedQueries = "needed only where attention_math is not fp32";
 
+// Whether a part of the name, wherever in the model, is what scales of a cache are called.
+bool is_named_as_cache_scale(std::string_view name) {
+  if (name.find("scal") == name.npos) return false;
+  for (const std::string_view word : {"k_scal", "v_scal", "kv_scal", "k_cache", "v_cache", "kv_cache"})
+    if (name.starts_with(word) || name.find("." + std::string(word)) != name.npos) return true;
+  return false;
+}
+
 class Examiner {
  public:
   Examiner(const files::Checkpoint& checkpoint, const ModelConfig& config)
@@ -54,7 +62,10 @@ class Examiner {
 
   void sort_in(const TensorView& tensor) {
     const auto name = parse_attention_tensor(tensor.name);
-    if (!name) return;
+    if (!name) {
+      if (is_named_as_cache_scale(tensor.name)) unknown_.push_back(tensor.name);
+      return;
+    }
     const auto [layer, rest] = *name;
     const bool known =
         std::any_of(kScaleSpellings.begin(), kScaleSpellings.end(),

@@ -253,11 +253,19 @@ TEST(KvScales, UnknownSpellingsAreAWarning) {
   files.tensors.floats(name(0, "kv_cache_scaling_factor"), {1}, {1});
   ASSERT_EQ(files.load().warnings.size(), 1u);
   EXPECT_NE(files.load().warnings[0].find("kv_cache_scaling_factor"), std::string::npos);
-  Files elsewhere;  // no layer of this model
-  elsewhere.tensors.floats("model.layers.x.self_attn.k_scale", {1}, {1})
-      .floats("model.layers.01.self_attn.k_scale", {1}, {1});
-  elsewhere.tensors.floats("model.layers.99999999999.self_attn.k_scale", {1}, {1}).floats("k_scale", {1}, {1});
-  EXPECT_TRUE(elsewhere.load().findings.empty());
+  for (const char* elsewhere :
+       {"model.layers.x.self_attn.k_scale", "model.layers.01.self_attn.k_scale", "k_scale",
+        "model.layers.99999999999.self_attn.k_scale", "model.layers.0.attention.kv_scale",
+        "transformer.layers.0.attention.kv_cache_scaling_factor", "model.layers.0.attn.v_cache.scale"}) {
+    Files other;
+    other.tensors.floats(elsewhere, {1}, {1});
+    EXPECT_TRUE(other.load().findings.empty());
+    ASSERT_EQ(other.load().warnings.size(), 1u) << elsewhere;
+    EXPECT_NE(other.load().warnings[0].find(elsewhere), std::string::npos) << other.load().warnings[0];
+  }
+  Files others;
+  others.tensors.floats("model.layers.0.mlp.block_scale", {1}, {1}).floats("model.k_cache", {1}, {1});
+  EXPECT_TRUE(others.load().warnings.empty());
 }
 
 TEST(KvScales, ExaminingKeepsEverythingThatWasFound) {
