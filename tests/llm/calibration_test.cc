@@ -11,7 +11,7 @@
 #include "files/expect_error.h"
 #include "files/json_value.h"
 #include "files/mapped_file.h"
-#include "llm/tiny_llm.h"
+#include "llm/tiny_family.h"
 
 namespace octet::tests {
 namespace {
@@ -65,6 +65,39 @@ TEST_F(CalibrationTest, WritesACheckpointWhoseScalesAreUsed) {
   EXPECT_EQ(llm.kv_cache_stats().scale_source, "checkpoint (4 tensors)");
   EXPECT_EQ(llm.kv_cache_stats().dtype, "fp8_e4m3");
   EXPECT_FALSE(llm.generate("ab", {.temperature = 0, .max_tokens = 4}).outputs[0].token_ids.empty());
+}
+
+// Also where the cache is told to be of the other eight-bit format than the scales were made for.
+TEST(CalibratedFamilies, ScalesAreUsedByEveryFamilyAndEitherFormat) {
+  ScratchFolder folder;
+  for (const char* family : kTinyFamilies) {
+    SCOPED_TRACE(family);
+    CalibrationOptions options{.model = write_tiny_family(folder.path(), family), .dataset = "none"};
+    options.method = "bound";
+    options.strategy = "attn_head";
+    options.threads = 1;
+    const CalibrationResult result = run_calibration(options);
+    const std::string tensors =
+        "checkpoint (" + std::to_string(2 * result.layers.size()) + " tensors)";  // k and v
+    LLM automatic({.model = result.output, .threads = 1});
+    EXPECT_EQ(automatic.kv_cache_stats().dtype, "fp8_e4m3");
+    EXPECT_EQ(automatic.kv_cache_stats().scale_source, tensors);
+    LLM e5m2({.model = result.output, .kv_cache_dtype = "fp8_e5m2", .threads = 1});
+    EXPECT_EQ(e5m2.kv_cache_stats().dtype, "fp8_e5m2");
+    EXPECT_EQ(e5m2.kv_cache_stats().scale_source, tensors);
+    EXPECT_TRUE(std::any_of(e5m2.notices().begin(), e5m2.notices().end(), [](const std::string& notice) {
+      return notice.find("were made for fp8_e4m3; they are used for fp8_e5m2") != std::string::npos;
+    }));
+    for (LLM* llm : {&automatic, &e5m2})
+      EXPECT_EQ(llm->generate("ab", {.temperature = 0, .ignore_eos = true, .max_tokens = 4})
+                    .outputs[0]
+                    .token_ids.size(),
+                4u);
+    LLM exact({.model = result.output, .kv_cache_dtype = "bfloat16", .threads = 1});
+    EXPECT_TRUE(std::any_of(exact.notices().begin(), exact.notices().end(), [](const std::string& notice) {
+      return notice.find("KV scale tensors are not needed by a bfloat16 cache") != std::string::npos;
+    }));
+  }
 }
 
 TEST_F(CalibrationTest, RoundsActivationsWhereToldTo) {
