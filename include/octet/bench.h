@@ -56,11 +56,13 @@ struct BenchRow {
   std::int64_t bytes_per_token = 0;  // of cache
   int depth = 0;
   int batch = 1;
-  BenchRate prefill;              // of one sequence; measured in the rows of the first batch size
-  BenchRate decode;               // of all sequences of the batch together
-  std::int64_t decode_bytes = 0;  // weights and cache that one step, a token a sequence, reads on average
-  double decode_bandwidth = 0;    // bytes a second: decode_bytes * decode.median / batch
-  std::int64_t cache_bytes = 0;   // of the whole cache that the rows of this dtype share
+  BenchRate prefill;  // of one sequence; measured in the rows of the first batch size
+  BenchRate decode;   // of all sequences of the batch together
+  // Weights and cache that one step, a token a sequence, reads on average; of a mixture, if every expert is as
+  // likely to be chosen as the others.
+  std::int64_t decode_bytes = 0;
+  double decode_bandwidth = 0;   // bytes a second: decode_bytes * decode.median / batch
+  std::int64_t cache_bytes = 0;  // of the whole cache that the rows of this dtype share
   // The most memory of the process since that cache was made, bytes: weights (also where they are mapped),
   // cache and all else; 0 where the system does not say.
   std::int64_t peak_memory_bytes = 0;
@@ -69,7 +71,8 @@ struct BenchRow {
 struct BenchResult {
   std::string isa;
   int threads = 0;
-  std::int64_t weight_bytes = 0;      // that one decoded token has to read
+  std::int64_t weight_bytes = 0;      // that one decoded token has to read, of experts those that it chooses
+  std::int64_t expert_bytes = 0;      // of all experts of a mixture, chosen or not
   std::int64_t checkpoint_bytes = 0;  // of all tensors
   BenchStart start;                   // where asked for
   std::string dtype;                  // of activations: float32 or bfloat16

@@ -39,6 +39,9 @@ void write_bench_summary(std::ostream& out, const BenchOptions& options, const B
       << line("memory is read at %.1f GB/s; one step of decoding reads %.1f MB of %s weights, and the cache\n",
               result.read_bandwidth / 1e9, static_cast<double>(result.weight_bytes) / 1e6,
               result.load_strategy == "eager" ? "copied" : "mapped");
+  if (result.expert_bytes > 0)
+    out << line("of %.1f MB of experts, those count that the tokens of a step choose, if all are as likely\n",
+                static_cast<double>(result.expert_bytes) / 1e6);
   if (result.start.load_seconds.median > 0)
     out << line("loaded after %.3f s (%.3f-%.3f), first token after %.3f s (%.3f-%.3f)\n",
                 result.start.load_seconds.median, result.start.load_seconds.least,
@@ -93,6 +96,7 @@ Json result_json(const BenchOptions& options, const BenchResult& result) {
           {"first_token_seconds", rate_json(result.start.first_token_seconds)},
           {"checkpoint_bytes", result.checkpoint_bytes},
           {"weight_bytes", result.weight_bytes},
+          {"expert_bytes", result.expert_bytes},
           {"read_bytes_per_second", result.read_bandwidth},
           {"rows", rows_json(result)}};
 }

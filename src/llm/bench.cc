@@ -1,6 +1,7 @@
 #include <octet/bench.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "llm/engine_setup.h"
 #include "llm/process_memory.h"
 #include "model/kv_scale_loading.h"
+#include "model/weights.h"
 
 namespace octet {
 
@@ -77,8 +79,27 @@ std::int32_t num_blocks(const kv::KvLayout& layout, int sequences, int tokens) {
   return static_cast<std::int32_t>(blocks);
 }
 
-// Weights that decoding one token reads: all of them, but of an embedding that is not the output matrix too
-// only one row.
+// Weights that a step of decoding reads.
+struct WeightBytes {
+  std::int64_t always = 0;
+  std::int64_t experts = 0;  // of all of them
+  double chosen = 0;         // the share of them that a token chooses
+
+  // Of the experts those that the tokens together choose, on average where each is as likely as the others.
+  std::int64_t read_by(int tokens) const {
+    return always + std::llround(static_cast<double>(experts) * (1 - std::pow(1 - chosen, tokens)));
+  }
+};
+
+std::int64_t bytes_of_experts(const model::Weights& weights) {
+  std::int64_t bytes = 0;
+  for (const model::LayerWeights& layer : weights.layers)
+    for (const model::ExpertWeights& expert : layer.experts)
+      bytes += expert.gate.weight_bytes() + expert.up.weight_bytes() + expert.down.weight_bytes();
+  return bytes;
+}
+
+// All tensors, but of an embedding that is not the output matrix too only one row.
 std::int64_t decoded_weight_bytes(const files::Checkpoint& checkpoint, bool tied) {
   std::int64_t bytes = 0;
   for (const files::TensorView& tensor : checkpoint.tensors())
@@ -113,7 +134,7 @@ struct Cell {
 };
 
 BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOptions& options,
-                 std::int64_t weight_bytes) {
+                 const WeightBytes& weights) {
   const std::vector<int> lengths = sequence_lengths(cell.depth, cell.batch, options.mixed_lengths);
   sequences.fill(lengths);
   if (cell.times_prefill) sequences.fill(std::vector<int>{cell.depth});
@@ -137,7 +158,8 @@ BenchRow measure(llm::BenchSequences& sequences, const Cell& cell, const BenchOp
   if (options.decode_tokens == 0) return row;
   row.decode = repeat(cell.batch * options.decode_tokens,
                       [&](bool warms) { return sequences.decode(lengths, warms ? 1 : options.decode_tokens); });
-  row.decode_bytes = weight_bytes + cache_bytes_read(cell.layout, cell.windows, lengths, options.decode_tokens);
+  row.decode_bytes =
+      weights.read_by(cell.batch) + cache_bytes_read(cell.layout, cell.windows, lengths, options.decode_tokens);
   row.decode_bandwidth = static_cast<double>(row.decode_bytes) * row.decode.median / cell.batch;
   return row;
 }
@@ -180,8 +202,13 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
 
   result.isa = loaded.table->isa;
   result.threads = loaded.threads->num_threads();
-  result.weight_bytes = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings) -
-                        loaded.quantized.before + loaded.quantized.bytes;
+  WeightBytes weights;
+  weights.experts = result.expert_bytes = bytes_of_experts(loaded.model->weights());
+  weights.always = decoded_weight_bytes(*loaded.checkpoint, config.tie_word_embeddings) - weights.experts -
+                   loaded.quantized.before + loaded.quantized.bytes;
+  if (config.num_experts > 0)
+    weights.chosen = static_cast<double>(config.experts_per_token) / config.num_experts;
+  result.weight_bytes = weights.read_by(1);
   for (const files::TensorView& tensor : loaded.checkpoint->tensors())
     result.checkpoint_bytes += static_cast<std::int64_t>(tensor.data.size());
   result.dtype = dtype_name(dtype);
@@ -198,8 +225,8 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
     for (const int depth : options.depths) {
       for (std::size_t b = 0; b < options.batches.size(); ++b) {
         const bool times_prefill = b == 0 && options.prefill_tokens > 0;
-        BenchRow row = measure(sequences, {layout, windows, depth, options.batches[b], times_prefill}, options,
-                               result.weight_bytes);
+        BenchRow row =
+            measure(sequences, {layout, windows, depth, options.batches[b], times_prefill}, options, weights);
         row.kv_cache_dtype = options.kv_cache_dtypes[i];
         row.cache_bytes = cache.total_bytes();
         row.peak_memory_bytes = knows_peak ? llm::peak_memory_bytes() : 0;

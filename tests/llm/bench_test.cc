@@ -1,10 +1,11 @@
 #include <gtest/gtest.h>
 #include <octet/bench.h>
 
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
-#include "llm/tiny_llm.h"
+#include "llm/tiny_family.h"
 
 namespace octet {
 namespace {
@@ -64,6 +65,32 @@ TEST(Bench, AWindowIsAllThatIsRead) {
   EXPECT_EQ(result.rows[0].decode_bytes, result.weight_bytes + 64 * (3 + 3));
   EXPECT_EQ(result.rows[1].decode_bytes, result.weight_bytes + 64 * (25 * 5 + 23 + 4 * 24) / 5);
   EXPECT_EQ(result.rows[2].decode_bytes, result.weight_bytes + 64 * (103 + 24));
+}
+
+// Two of eight experts in two layers of three, each of three matrices of 64 x 32 in bfloat16: eight tokens
+// choose 8 (1 - 0.75^8) of them.
+TEST(Bench, OfAMixtureTheChosenExpertsAreRead) {
+  BenchModel bench;
+  bench.options.model = tests::write_tiny_family(bench.folder.path(), "qwen3_moe");
+  bench.options.kv_cache_dtypes = {"fp8"};
+  bench.options.depths = {0};
+  bench.options.batches = {1, 8};
+  constexpr std::int64_t kExperts = 2 * 8 * 3 * 64 * 32 * 2, kEmbedding = 256 * 64 * 2;
+  for (const char* quantization : {"", "int8"}) {
+    bench.options.quantization = quantization;
+    const BenchResult result = run_benchmark(bench.options);
+    ASSERT_EQ(result.rows.size(), 2u);
+    const std::int64_t cache = result.rows[0].bytes_per_token * 3;
+    EXPECT_EQ(result.rows[0].decode_bytes, result.weight_bytes + cache);
+    EXPECT_NEAR(static_cast<double>(result.rows[1].decode_bytes - result.weight_bytes - 8 * cache),
+                static_cast<double>(result.expert_bytes) * (0.75 - std::pow(0.75, 8)), 1);
+    if (*quantization != 0) {
+      EXPECT_LT(result.expert_bytes, kExperts * 2 / 3);
+      continue;
+    }
+    EXPECT_EQ(result.expert_bytes, kExperts);
+    EXPECT_EQ(result.weight_bytes, result.checkpoint_bytes - kEmbedding - kExperts * 3 / 4);
+  }
 }
 
 TEST(Bench, TakesKeysApartAndSkipsLayers) {
