@@ -23,8 +23,8 @@ struct EvaluationOptions {
   // with scales of its own; auto where no dtype is given), and behind it "+k=DTYPE", "+v=DTYPE" or
   // "+skip=LAYERS" as LLMOptions' kv_cache_dtype_k, _v and _skip_layers, "+scales=random", "prompt" or "bound"
   // as its calculate_kv_scales, "+strategy=attn_head" as its kv_scale_strategy, "+math=MATH" as its
-  // attention_math, and "+dtype=bfloat16" as its dtype. The first prompt is the beginning of the first
-  // document, or needle: at most 512 tokens.
+  // attention_math, "+dtype=bfloat16" as its dtype, and "+quantization=fp8" or "int8" as its quantization. The
+  // first prompt is the beginning of the first document, or needle: at most 512 tokens.
   std::vector<std::string> configs = {"auto", "fp8_e4m3", "fp8_e5m2"};
   // What the others are compared with: a configuration. Empty = auto, or float16 where auto is an FP8 cache
   // because the checkpoint asks for one.
@@ -36,8 +36,11 @@ struct EvaluationOptions {
   std::string dataset = {};
   int dataset_samples = 512;  // at most, chosen and put in order by dataset_seed
   std::uint64_t dataset_seed = 42;
-  int context = 0;              // tokens a window; 0 = 2048, or max_position_embeddings where less
-  int stride = 0;               // tokens from one window to the next; 0 = context
+  int context = 0;  // tokens a window; 0 = 2048, or max_position_embeddings where less
+  int stride = 0;   // tokens from one window to the next; 0 = context
+  // Tokens that must stand before a position in its window for it to be scored; those with fewer are left out
+  // of the likelihood. llama-perplexity leaves out the first half of each window.
+  int min_context = 0;
   std::int64_t max_tokens = 0;  // of the documents, from the start; 0 = all
 
   int layer_tokens = 1024;  // text for the errors of layers and heads; 0 = leave out
@@ -139,6 +142,7 @@ struct EvaluationResult {
   int threads = 0;
   int context = 0;
   int stride = 0;
+  int min_context = 0;
   int num_layers = 0;
   int num_heads = 0;
   int num_kv_heads = 0;

@@ -157,6 +157,7 @@ void bind_evaluation(nb::module_& m) {
       .def_rw("dataset_seed", &EvaluationOptions::dataset_seed)
       .def_rw("context", &EvaluationOptions::context)
       .def_rw("stride", &EvaluationOptions::stride)
+      .def_rw("min_context", &EvaluationOptions::min_context)
       .def_rw("max_tokens", &EvaluationOptions::max_tokens)
       .def_rw("layer_tokens", &EvaluationOptions::layer_tokens)
       .def_rw("drift_prompts", &EvaluationOptions::drift_prompts)

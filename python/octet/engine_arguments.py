@@ -106,6 +106,7 @@ class EngineArguments:
             ("strategy", options.kv_scale_strategy, "tensor"),
             ("math", options.attention_math, "fp32"),
             ("dtype", options.dtype, "float32"),
+            ("quantization", options.quantization, ""),
         ):
             if value != default:
                 parts.append(f"{name}={value}")

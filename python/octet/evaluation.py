@@ -25,6 +25,7 @@ _OPTIONS = (
     "dataset_seed",
     "context",
     "stride",
+    "min_context",
     "max_tokens",
     "layer_tokens",
     "drift_prompts",

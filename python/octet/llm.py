@@ -12,7 +12,7 @@ from octet import _octet
 from octet.arguments import refuse_unknown, take_inert
 from octet.arrays import CacheBlocks, as_array, cache_blocks, layer_scales
 from octet.engine_arguments import EngineArguments
-from octet.errors import InvalidArgumentError, OctetError, UnsupportedError
+from octet.errors import InvalidArgumentError, OctetError
 from octet.evaluation import evaluate
 from octet.outputs import RequestOutput
 from octet.progress import open_bar
@@ -50,8 +50,8 @@ class LLM:
     "auto". max_model_len: tokens of a sequence. kv_cache_memory_bytes: of the cache; 0 is what max_model_len needs.
     max_num_seqs, max_num_batched_tokens: sequences and tokens in one step. quantization: "fp8" or "int8" quantises
     weights of 16 or 32 bits while loading; None and "compressed-tensors" take them as the checkpoint has them.
-    disable_hybrid_kv_cache_manager: keeps the cache behind sliding windows too, so that prefixes can be shared.
-    threads: 0 is the physical cores.
+    disable_hybrid_kv_cache_manager: keeps the cache behind sliding windows too, so that every prefix stays there to
+    be shared. threads: 0 is the physical cores.
 
     Raises OctetError (NotFoundError, InvalidFileError, UnsupportedError, InvalidArgumentError, OutOfMemoryError);
     TypeError for an argument that is not there, naming the nearest. Source: vLLM's LLM; include/octet/llm.h.
@@ -192,16 +192,11 @@ class LLM:
     def evaluate(self, documents: Any = None, **options: Any) -> dict[str, list[Any]]:
         """What this LLM's cache costs in quality beside a 16-bit one; see octet.evaluation.evaluate.
 
-        configs: the caches to measure, as `octet eval --configs` has them; None is this LLM's own. block_size, threads
-        and isa are this LLM's too, where they are not given.
-        Raises UnsupportedError where LLM(quantization=…) quantised the weights, since it runs those of the checkpoint.
+        configs: the caches to measure, as `octet eval --configs` has them; None is this LLM's own, with its weights where
+        LLM(quantization=…) quantised them, which baseline="auto" does not. block_size, threads and isa are this LLM's
+        too, where they are not given.
         """
         own = self._arguments.options
-        if own.quantization:
-            raise UnsupportedError(
-                f"evaluate() runs the weights as the checkpoint has them: expected none, found {own.quantization!r}",
-                "quantization",
-            )
         if options.get("configs") is None:
             options["configs"] = [self._arguments.evaluation_config()]
         for name in ("block_size", "threads", "isa"):

@@ -77,6 +77,8 @@ void add_text_flags(CLI::App& app, EvalFlags& flags) {
   app.add_option("--stride", options.stride,
                  "Tokens from one window to the next; less than --context gives every token more of what came "
                  "before [--context]");
+  app.add_option("--min-context", options.min_context,
+                 "Tokens that must stand before a position in its window for it to be scored [0]");
   app.add_option("--max-tokens", options.max_tokens, "Of the text, from its start, 0 = all [0]");
 }
 
@@ -122,7 +124,9 @@ Command add_eval_command(CLI::App& program) {
          "Caches to compare: a kv-cache-dtype, another checkpoint of the model as DIR or DIR:DTYPE, or a file "
          "of octet plan; "
          "each with +k=DTYPE, +v=DTYPE, +skip=LAYERS, +scales=random|prompt|bound (as --calculate-kv-scales), "
-         "+strategy=attn_head and +math=MATH (as --attention-math) where wanted [auto,fp8_e4m3,fp8_e5m2]")
+         "+strategy=attn_head, +math=MATH (as --attention-math), +dtype=bfloat16 and +quantization=fp8|int8 "
+         "where "
+         "wanted [auto,fp8_e4m3,fp8_e5m2]")
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_option("--baseline", options.baseline,

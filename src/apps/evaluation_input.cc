@@ -27,6 +27,7 @@ std::string config_of_plan(const std::string& path, const std::string& model) {
       {"kv-scale-strategy", "+strategy="},
       {"attention-math", "+math="},
       {"dtype", "+dtype="},
+      {"quantization", "+quantization="},
   };
   std::string directory, dtype = "auto", suffixes, unused;
   for (const ConfigEntry& entry : read_config_file(path)) {

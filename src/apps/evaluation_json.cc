@@ -98,6 +98,7 @@ std::string evaluation_json(const EvaluationResult& result, bool indented) {
                          {"tokens", result.tokens},
                          {"context", result.context},
                          {"stride", result.stride},
+                         {"min_context", result.min_context},
                          {"num_layers", result.num_layers},
                          {"num_heads", result.num_heads},
                          {"num_kv_heads", result.num_kv_heads},

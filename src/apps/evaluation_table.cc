@@ -159,6 +159,7 @@ void write_evaluation(std::ostream& out, const EvaluationResult& result, bool ev
     if (result.documents > 1) out << " of " << result.documents << " documents";
     out << " in windows of " << result.context;
     if (result.stride < result.context) out << ", every " << result.stride;
+    if (result.min_context > 0) out << ", scored after " << result.min_context;
   }
   out << "\n\n";
   if (result.configs.front().likelihood) write_likelihood(out, result);

@@ -97,7 +97,7 @@ class Evaluation {
         callback_(callback),
         result_(result),
         subjects_(setup.subjects()),
-        own_(setup.model_of(options.model)) {}
+        own_(setup.own_model()) {}
 
   void run() {
     measure_likelihood();
@@ -173,7 +173,7 @@ class Evaluation {
 };
 
 EvaluationResult describe(llm::EvaluationSetup& setup, const EvaluationOptions& options) {
-  const llm::LoadedModel& own = setup.model_of(options.model);
+  const llm::LoadedModel& own = setup.own_model();
   const model::ModelConfig& config = own.model->config();
   EvaluationResult result;
   result.model = options.model;
@@ -181,6 +181,7 @@ EvaluationResult describe(llm::EvaluationSetup& setup, const EvaluationOptions& 
   result.threads = own.threads->num_threads();
   result.context = setup.context;
   result.stride = setup.stride;
+  result.min_context = options.min_context;
   result.num_layers = config.num_layers;
   result.num_heads = config.num_heads;
   result.num_kv_heads = config.num_kv_heads;

@@ -25,7 +25,7 @@ bool is_dtype(const std::string& text) {
               "expected " + known +
                   "or a checkpoint directory (DIR or DIR:DTYPE), with +k=DTYPE, +v=DTYPE, +skip=LAYERS, "
                   "+scales=random, prompt or bound, and with those +strategy=tensor or attn_head, "
-                  "+math=MATH, or +dtype=bfloat16 behind it where wanted, found '" +
+                  "+math=MATH, +dtype=bfloat16, or +quantization=fp8 or int8 behind it where wanted, found '" +
                   text + "'",
               option);
 }
@@ -74,6 +74,8 @@ bool take_suffix(std::string& text, EvaluationConfig& config) {
     config.attention_math = suffix.substr(5);
   } else if (suffix.starts_with("dtype=") && is_one_of(suffix.substr(6), {"float32", "bfloat16", "auto"})) {
     config.dtype = suffix.substr(6);
+  } else if (suffix.starts_with("quantization=") && is_one_of(suffix.substr(13), {"fp8", "int8"})) {
+    config.quantization = suffix.substr(13);
   } else {
     return false;
   }

@@ -17,12 +17,13 @@ struct EvaluationConfig {
   std::string kv_scale_strategy = "tensor";
   std::string attention_math = "fp32";  // the same
   std::string dtype = "float32";        // the same
+  std::string quantization = {};        // the same
 };
 
 // "DTYPE", "DIR" or "DIR:DTYPE", each with "+k=DTYPE", "+v=DTYPE", "+skip=LAYERS", "+scales=SOURCE",
-// "+strategy=STRATEGY" "+math=MATH" or "+dtype=DTYPE" behind it, as EvaluationOptions::configs has them;
-// `model` is the directory of the first kind. Throws Error{invalid_argument} listing what there is, with
-// `option` as context.
+// "+strategy=STRATEGY", "+math=MATH", "+dtype=DTYPE" or "+quantization=METHOD" behind it, as
+// EvaluationOptions::configs has them; `model` is the directory of the first kind. Throws
+// Error{invalid_argument} listing what there is, with `option` as context.
 EvaluationConfig parse_evaluation_config(const std::string& text, const std::string& model,
                                          const std::string& option);
 

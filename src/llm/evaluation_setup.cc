@@ -64,13 +64,15 @@ void require_same_model(const model::ModelConfig& first, const model::ModelConfi
   same("head_dim", first.head_dim, other.head_dim);
 }
 
-void load_directory(EvaluationSetup& setup, const EvaluationOptions& options, const std::string& directory) {
-  for (const auto& [loaded, model] : setup.models)
-    if (loaded == directory) return;
-  LoadedModel loaded = load_model(directory, options.isa, options.threads, evaluate::kMostStepTokens, "auto");
+void load(EvaluationSetup& setup, const EvaluationOptions& options, const std::string& directory,
+          const std::string& quantization) {
+  for (const EvaluationModel& model : setup.models)
+    if (model.directory == directory && model.quantization == quantization) return;
+  LoadedModel loaded =
+      load_model(directory, options.isa, options.threads, evaluate::kMostStepTokens, "auto", quantization);
   if (!setup.models.empty())
-    require_same_model(setup.models.front().second.model->config(), loaded.model->config(), directory);
-  setup.models.emplace_back(directory, std::move(loaded));
+    require_same_model(setup.own_model().model->config(), loaded.model->config(), directory);
+  setup.models.push_back({directory, quantization, std::move(loaded)});
 }
 
 // The baseline's configuration: that of the options, or a cache of at least 16 bits.
@@ -85,15 +87,15 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
   std::vector<EvaluationConfig> configs;
   for (const std::string& text : options.configs)
     configs.push_back(parse_evaluation_config(text, options.model, "configs"));
-  load_directory(setup, options, options.model);
-  const LoadedModel& own = setup.models.front().second;
+  load(setup, options, options.model, {});
+  const LoadedModel& own = setup.own_model();
   const EvaluationConfig baseline = choose_baseline(
       options, own.model->config(), model::examine_kv_scales(*own.checkpoint, own.model->config()));
   std::erase_if(configs, [&](const EvaluationConfig& config) { return config.name == baseline.name; });
   configs.insert(configs.begin(), baseline);
   for (EvaluationConfig& config : configs) {
-    load_directory(setup, options, config.directory);
-    const LoadedModel& loaded = setup.model_of(config.directory);
+    load(setup, options, config.directory, config.quantization);
+    const LoadedModel& loaded = setup.model_of(config);
     const model::ModelConfig& model_config = loaded.model->config();
     const ScaleCalculation calculation =
         read_scale_calculation(config.calculate_kv_scales, config.kv_scale_strategy);
@@ -105,6 +107,7 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     if (std::string notice = describe_key_offsets(model_config, loaded.model->weights(), layout);
         !notice.empty())
       choice.notices.push_back(std::move(notice));
+    if (!config.quantization.empty()) choice.notices.push_back(describe_weights(loaded, config.quantization));
     const Dtype dtype = choose_dtype(config.dtype, model_config);
     setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, dtype, nullptr});
   }
@@ -122,6 +125,16 @@ void make_needles(EvaluationSetup& setup, const EvaluationOptions& options, int 
   }
 }
 
+void leave_out_beginnings(std::vector<evaluate::Window>& windows, int min_context) {
+  int longest = 0;  // tokens before a position that predicts one
+  for (evaluate::Window& window : windows) {
+    const int size = static_cast<int>(window.ids.size());
+    longest = std::max(longest, window.targets.back() == evaluate::kNoTarget ? size - 2 : size - 1);
+    window.first_scored = std::min(std::max(window.first_scored, min_context), size);
+  }
+  if (!windows.empty()) require_range(min_context, 0, longest, "min_context");
+}
+
 void prepare_documents(EvaluationSetup& setup, const EvaluationOptions& options,
                        const model::ModelConfig& config) {
   const int longest = config.max_position_embeddings;
@@ -137,6 +150,7 @@ void prepare_documents(EvaluationSetup& setup, const EvaluationOptions& options,
       documents.emplace_back(std::move(ids));
   setup.documents = encode_documents(documents, setup.tokenizer, config.vocab_size, options.max_tokens);
   setup.windows = cut_documents(setup.documents, prefix, setup.context, setup.stride, 0);
+  leave_out_beginnings(setup.windows, options.min_context);
   if (options.layer_tokens > 0)
     setup.layer_windows =
         cut_documents(setup.documents, prefix, setup.context, setup.context, options.layer_tokens);
@@ -175,7 +189,7 @@ void make_caches(EvaluationSetup& setup, const EvaluationOptions& options, const
     return std::make_unique<kv::KvCache>(layout, blocks, std::move(scales));
   };
   for (EvaluationCandidate& candidate : setup.candidates) {
-    LoadedModel& loaded = setup.model_of(candidate.config.directory);
+    LoadedModel& loaded = setup.model_of(candidate.config);
     if (candidate.calculation.wanted())
       calculate_scales(candidate.calculation, *loaded.model, *loaded.threads, setup.tokenizer,
                        config.max_position_embeddings, evaluate::kMostStepTokens, candidate.choice);
@@ -192,18 +206,18 @@ void make_caches(EvaluationSetup& setup, const EvaluationOptions& options, const
 
 }  // namespace
 
-LoadedModel& EvaluationSetup::model_of(const std::string& directory) {
-  for (auto& [loaded, model] : models)
-    if (loaded == directory) return model;
+LoadedModel& EvaluationSetup::model_of(const EvaluationConfig& config) {
+  for (EvaluationModel& model : models)
+    if (model.directory == config.directory && model.quantization == config.quantization) return model.loaded;
   OCTET_CHECK(false);
-  return models.front().second;
+  return own_model();
 }
 
 std::vector<evaluate::Subject> EvaluationSetup::subjects() {
   std::vector<evaluate::Subject> all;
   for (EvaluationCandidate& candidate : candidates)
-    all.push_back({candidate.config.name, model_of(candidate.config.directory).model.get(),
-                   candidate.cache.get(), candidate.math, candidate.dtype});
+    all.push_back({candidate.config.name, model_of(candidate.config).model.get(), candidate.cache.get(),
+                   candidate.math, candidate.dtype});
   return all;
 }
 
@@ -211,7 +225,7 @@ EvaluationSetup set_up_evaluation(const EvaluationOptions& options) {
   check_options(options);
   EvaluationSetup setup{.models = {}, .tokenizer = text::Tokenizer::load(options.model)};
   choose_candidates(setup, options);
-  const LoadedModel& own = setup.model_of(options.model);
+  const LoadedModel& own = setup.own_model();
   const model::ModelConfig& config = own.model->config();
   setup.end_tokens = read_end_tokens(*own.checkpoint, config, setup.tokenizer);
   prepare_documents(setup, options, config);

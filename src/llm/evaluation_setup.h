@@ -31,6 +31,13 @@ struct EvaluationCandidate {
   std::unique_ptr<kv::KvCache> cache;
 };
 
+// A checkpoint's weights, as they are or as LLMOptions::quantization makes them.
+struct EvaluationModel {
+  std::string directory;
+  std::string quantization;
+  LoadedModel loaded;
+};
+
 struct NeedleCase {
   int length;
   int depth;
@@ -38,8 +45,8 @@ struct NeedleCase {
 };
 
 struct EvaluationSetup {
-  // The baseline's model comes first. Each directory is loaded once; all share the threads of the first.
-  std::vector<std::pair<std::string, LoadedModel>> models = {};
+  // That of the options comes first. Each is loaded once; all share the threads of the first.
+  std::vector<EvaluationModel> models = {};
   text::Tokenizer tokenizer;
   EndTokens end_tokens = {};
   int context = 0;
@@ -53,7 +60,8 @@ struct EvaluationSetup {
   std::vector<EvaluationCandidate> candidates = {};  // the baseline first
   std::unique_ptr<kv::KvCache> exact_cache = {};     // float32; null without layer_windows
 
-  LoadedModel& model_of(const std::string& directory);
+  LoadedModel& own_model() { return models.front().loaded; }
+  LoadedModel& model_of(const EvaluationConfig& config);
   std::vector<evaluate::Subject> subjects();  // of the candidates
 };
 

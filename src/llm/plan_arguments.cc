@@ -43,6 +43,7 @@ std::string why_not_vllm(const llm::EvaluationConfig& config) {
     return "vLLM calculates no such scales; octet calibrate writes scales that it takes";
   if (config.attention_math != "fp32")
     return "vLLM's attention computes as its backend does; it has no --attention-math";
+  if (config.quantization == "int8") return "vLLM has no --quantization int8";
   if (cache.kv_cache_dtype.find("hadamard") != std::string::npos) return "vLLM has no " + cache.kv_cache_dtype;
   return {};
 }
@@ -64,6 +65,7 @@ std::vector<std::string> octet_arguments(const EvaluationConfig& config, const P
   if (config.attention_math != defaults.attention_math)
     add(arguments, "--attention-math", config.attention_math);
   if (config.dtype != defaults.dtype) add(arguments, "--dtype", config.dtype);
+  add(arguments, "--quantization", config.quantization);
   add_size(arguments, size);
   return arguments;
 }
@@ -78,6 +80,7 @@ std::vector<std::string> vllm_arguments(const EvaluationConfig& config, const Pl
     arguments.insert(arguments.end(), skipped.begin(), skipped.end());
   }
   if (config.dtype != EvaluationConfig().dtype) add(arguments, "--dtype", config.dtype);
+  add(arguments, "--quantization", config.quantization);
   add_size(arguments, size);
   return arguments;
 }

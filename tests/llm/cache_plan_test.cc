@@ -135,10 +135,13 @@ TEST(CachePlan, CalculatedScalesAreArgumentsForOctetAndNothingForVllm) {
   EXPECT_TRUE(std::equal(expected.begin(), expected.end(), plan.octet_arguments.begin() + 1));
   EXPECT_TRUE(plan.vllm_arguments.empty());
   EXPECT_NE(plan.vllm_note.find("octet calibrate"), std::string::npos);
-  tiny.options.configs = {"fp8_e4m3+dtype=bfloat16"};
+  tiny.options.configs = {"fp8_e4m3+dtype=bfloat16+quantization=fp8"};
   const CachePlan rounded = tiny.with_budget(384);
   for (const auto& arguments : {rounded.octet_arguments, rounded.vllm_arguments})
-    EXPECT_NE(std::find(arguments.begin(), arguments.end(), "--dtype"), arguments.end());
+    for (const char* flag : {"--dtype", "--quantization"})
+      EXPECT_NE(std::find(arguments.begin(), arguments.end(), flag), arguments.end()) << flag;
+  tiny.options.configs = {"fp8_e4m3+quantization=int8"};
+  EXPECT_NE(tiny.with_budget(384).vllm_note.find("--quantization int8"), std::string::npos);
   tiny.options.configs = {"fp8_e4m3+math=fp8"};
   EXPECT_NE(tiny.with_budget(384).vllm_note.find("--attention-math"), std::string::npos);
 }

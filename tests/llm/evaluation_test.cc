@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <octet/evaluation.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <stdexcept>
@@ -112,6 +113,30 @@ TEST(Evaluation, RoundedActivationsBelongToTheConfiguration) {
   EXPECT_EQ(result.configs[2].likelihood->kl.mean, 0);
 }
 
+// So does what its weights are quantised to while loading, which is what an LLM computes with them.
+TEST(Evaluation, QuantisedWeightsBelongToTheConfiguration) {
+  TinyEvaluation tiny;
+  tiny.options.configs = {"auto+quantization=int8", "auto+quantization=fp8", "fp8+quantization=int8", "fp8"};
+  tiny.options.documents = {std::vector<std::int32_t>{5, 80, 17, 3, 44, 91, 200, 6, 33, 12}};
+  tiny.options.drift_prompts = tiny.options.layer_tokens = 0;
+  const EvaluationResult result = run_evaluation(tiny.options);
+  ASSERT_EQ(result.configs.size(), 5u);
+  std::set<double> divergences;
+  for (const ConfigFigures& config : result.configs) divergences.insert(config.likelihood->kl.mean);
+  EXPECT_EQ(divergences.size(), 5u);
+  EXPECT_EQ(*divergences.begin(), 0);  // the baseline's alone
+  EXPECT_TRUE(std::any_of(result.notices.begin(), result.notices.end(), [](const std::string& notice) {
+    return notice.starts_with("auto+quantization=int8: quantization int8: 14 linear layers");
+  }));
+  LLMOptions quantised{.model = tiny.options.model, .quantization = "int8", .threads = 1};
+  LLM llm(quantised);
+  const RequestOutput output = llm.generate(tiny.options.documents[0], {.max_tokens = 1, .prompt_logprobs = 0});
+  double nll = 0;
+  for (std::size_t i = 1; i < output.prompt_logprobs.size(); ++i)
+    nll -= static_cast<double>(output.prompt_logprobs[i].front().logprob);
+  EXPECT_NEAR(result.configs[1].likelihood->mean_nll, nll / 9, 1e-5);
+}
+
 // The arithmetic of attention belongs to its configuration, also where several share a model and take turns.
 TEST(Evaluation, AttentionMathBelongsToTheConfiguration) {
   TinyEvaluation tiny;
@@ -203,6 +228,35 @@ TEST(Evaluation, MaxTokensEndsTheText) {
   EXPECT_EQ(result.configs[0].likelihood->predictions, 68);
 }
 
+// What is left out and what is left are together all of it.
+TEST(Evaluation, MinContextLeavesOutTheBeginningsOfWindows) {
+  TinyEvaluation tiny;
+  tiny.options.drift_prompts = tiny.options.layer_tokens = 0;
+  std::vector<Prompt> wholes, beginnings;
+  for (const int step : {7, 11}) {
+    std::vector<std::int32_t> ids;
+    for (int i = 0; i < 100; ++i) ids.push_back((13 + i * step) % 250);
+    wholes.emplace_back(ids);
+    ids.resize(51);
+    beginnings.emplace_back(ids);
+  }
+  const auto figures = [&](const std::vector<Prompt>& documents, int min_context) {
+    tiny.options.documents = documents;
+    tiny.options.min_context = min_context;
+    const EvaluationResult result = run_evaluation(tiny.options);
+    EXPECT_EQ(result.min_context, min_context);
+    return *result.configs[1].likelihood;
+  };
+  const LikelihoodFigures whole = figures(wholes, 0), end = figures(wholes, 50), begin = figures(beginnings, 0);
+  EXPECT_EQ(whole.predictions, 2 * 99);
+  EXPECT_EQ(end.predictions, 2 * 49);
+  EXPECT_EQ(end.positions, 2 * 50);
+  EXPECT_EQ(begin.predictions, 2 * 50);
+  EXPECT_NEAR(198 * whole.mean_nll, 98 * end.mean_nll + 100 * begin.mean_nll, 1e-4);
+  tiny.options.stride = 60;  // two windows of 100, the second scored from its 40th on
+  EXPECT_EQ(figures({std::vector<std::int32_t>(160, 9)}, 70).predictions, 30 + 29);
+}
+
 TEST(Evaluation, ADatasetIsDocumentsOfItsOwn) {
   TinyEvaluation tiny;
   const std::filesystem::path file = tiny.folder.path() / "samples.jsonl";
@@ -256,6 +310,11 @@ TEST(Evaluation, RefusesBadOptionsBeforeMeasuring) {
   EXPECT_EQ(context([](Options& o) { o.context = 1; }), "context");
   EXPECT_EQ(context([](Options& o) { o.context = 257; }), "context");
   EXPECT_EQ(context([](Options& o) { o.stride = 101; }), "stride");
+  EXPECT_EQ(context([](Options& o) { o.min_context = -1; }), "min_context");
+  EXPECT_EQ(context([](Options& o) { o.min_context = 100; }), "min_context");
+  EXPECT_EQ(context([](Options& o) { o.documents = {std::vector<std::int32_t>(20, 9)}, o.min_context = 19; }),
+            "min_context");
+  EXPECT_EQ(context([](Options& o) { o.configs = {"auto+quantization=int4"}; }), "configs");
   EXPECT_EQ(context([](Options& o) { o.max_tokens = 1; }), "max_tokens");
   EXPECT_EQ(context([](Options& o) { o.drift_tokens = 250; }), "drift_prompt_tokens and drift_tokens together");
   EXPECT_EQ(context([](Options& o) { o.needle_lengths = {40}; }), "needle_lengths");
