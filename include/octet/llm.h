@@ -53,8 +53,8 @@ struct LLMOptions {
   // Whether a prompt that begins like an earlier one takes the keys and values of its beginning from the cache.
   // It changes no bit of an answer: docs/serving.md.
   bool enable_prefix_caching = true;
-  // Keeps the blocks behind sliding windows too: the cache of such layers grows with the sequence, and prompts
-  // that begin alike share it. Without it such models have no prefix caching. vLLM's name.
+  // Keeps the blocks behind sliding windows too: the cache of such layers grows with the sequence, and a prompt
+  // finds all of a prefix there, not only where the window before its end is still cached. vLLM's name.
   bool disable_hybrid_kv_cache_manager = false;
   int threads = 0;       // 0 = physical cores
   std::string isa = {};  // forces a kernel table; empty = OCTET_ISA, then the fastest

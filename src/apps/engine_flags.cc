@@ -28,9 +28,10 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
                  "Memory of the cache: bytes, or 512M, 2G, 1.5g (capitals: 1024s) [chosen]");
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", options.enable_prefix_caching,
                "Prompts that begin alike are computed once [on]");
-  app.add_flag("--disable-hybrid-kv-cache-manager,!--no-disable-hybrid-kv-cache-manager",
-               options.disable_hybrid_kv_cache_manager,
-               "Keep the cache behind sliding windows too, so that prefixes can be shared [off]");
+  app.add_flag(
+      "--disable-hybrid-kv-cache-manager,!--no-disable-hybrid-kv-cache-manager",
+      options.disable_hybrid_kv_cache_manager,
+      "Keep the cache behind sliding windows too, so that every prefix stays there to be shared [off]");
   add_loading_flags(app, options.dtype, options.safetensors_load_strategy, options.quantization);
   app.add_option("--threads", options.threads, "Threads [the physical cores]");
   app.add_option("--isa", options.isa,

@@ -30,7 +30,7 @@ Scheduler::Scheduler(kv::KvCache& cache, SchedulerLimits limits)
     : cache_(cache),
       limits_(limits),
       block_size_(cache.layout().block_size),
-      prefix_cache_(cache, limits.prefix_caching && !cache.layout().has_windows()) {
+      prefix_cache_(cache, limits.prefix_caching) {
   OCTET_CHECK(limits_.max_num_seqs > 0 && limits_.max_num_batched_tokens > 0);
 }
 
@@ -156,13 +156,14 @@ bool Scheduler::may_start(const Sequence& sequence) const {
     return sum + 1 + static_cast<int>(each->siblings.size());
   };
   if (std::accumulate(running_.begin(), running_.end(), 0, places) >= limits_.max_num_seqs) return false;
+  const PrefixCache::Match match = prefix_cache_.match(sequence);
   for (int group = 0; group < num_groups(); ++group)
-    if (!fits(sequence, group)) return false;
+    if (!fits(sequence, match, group)) return false;
   return true;
 }
 
 // The same for the blocks of one group.
-bool Scheduler::fits(const Sequence& sequence, int group) const {
+bool Scheduler::fits(const Sequence& sequence, const PrefixCache::Match& match, int group) const {
   const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
   std::vector<Growth> growths;
   const auto add = [&](const Sequence& each, int held, int behind, int freed) {
@@ -175,11 +176,12 @@ bool Scheduler::fits(const Sequence& sequence, int group) const {
   for (const auto& other : running_) {
     const BlockTable& table = other->tables[static_cast<std::size_t>(group)];
     const auto held = static_cast<int>(table.blocks.size()), behind = static_cast<int>(table.num_freed);
-    add(*other, held, behind, std::max(0, held - behind - other->cached / block_size_));
+    add(*other, held, behind, std::max(0, held - std::max(behind, other->cached / block_size_)));
   }
-  const PrefixCache::Match match = prefix_cache_.match(sequence);
-  add(sequence, match.blocks, 0, match.free_blocks);
-  const int free = cache_.pool(group).num_free() - match.free_blocks;
+  const int behind = match.behind[static_cast<std::size_t>(group)];
+  const int found_free = match.free_blocks[static_cast<std::size_t>(group)];
+  add(sequence, match.blocks, behind, found_free);
+  const int free = cache_.pool(group).num_free() - found_free;
   const auto blocks_kept = [&](int tokens) {
     return static_cast<int>(kv::sequence_blocks(cache_.layout(), window, tokens));
   };
@@ -373,17 +375,12 @@ void Scheduler::free_blocks(Sequence& sequence) {
   sequence.contents.clear();
 }
 
-// The next token, at position `computed`, attends to positions (computed - window, computed].
 void Scheduler::free_blocks_behind_windows(Sequence& sequence) {
   for (int group = 0; group < num_groups(); ++group) {
     const int window = cache_.groups()[static_cast<std::size_t>(group)].window;
-    if (window == 0) continue;
-    BlockTable& table = sequence.tables[static_cast<std::size_t>(group)];
-    const auto behind = static_cast<std::size_t>(std::max(0, sequence.computed - window + 1) / block_size_);
-    for (; table.num_freed < behind; ++table.num_freed) {
-      cache_.pool(group).release(table.blocks[table.num_freed]);
-      table.blocks[table.num_freed] = 0;
-    }
+    prefix_cache_.give_back(
+        sequence, group,
+        static_cast<std::size_t>(kv::blocks_behind_window(cache_.layout(), window, sequence.computed)));
   }
 }
 

@@ -9,8 +9,7 @@
 // again; so the oldest always goes on.
 //
 // Each group of the cache's layers (kv/kv_layout.h) has blocks of its own. Those that the group's window has
-// left behind are given back after each step. A cache that has such groups shares no prefixes: what comes
-// behind a prefix needs the window's blocks, which are gone. Not thread-safe.
+// left behind are given back after each step. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -98,7 +97,7 @@ class Scheduler {
   void schedule(Sequence& sequence, int num_tokens, int& budget);
   bool is_computed_beside(const Sequence& sequence) const;
   int take_blocks(Sequence& sequence, int num_tokens);
-  bool fits(const Sequence& sequence, int group) const;
+  bool fits(const Sequence& sequence, const PrefixCache::Match& match, int group) const;
   bool unshare_blocks_to_write(Sequence& sequence);
   bool unshare_block_to_write(Sequence& sequence, int group);
   std::optional<kv::BlockId> allocate_for(const Sequence& sequence, int group);

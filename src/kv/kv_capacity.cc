@@ -7,6 +7,11 @@ namespace octet::kv {
 // Positions (p - window, p] touch one block more than they fill where they begin inside of one.
 std::int64_t window_blocks(const KvLayout& layout, int window) { return layout.blocks_for(window - 1) + 2; }
 
+// The token attends to positions (position - window, position].
+std::int64_t blocks_behind_window(const KvLayout& layout, int window, std::int64_t position) {
+  return window == 0 ? 0 : std::max<std::int64_t>(0, position - window + 1) / layout.block_size;
+}
+
 std::int64_t sequence_blocks(const KvLayout& layout, int window, std::int64_t tokens) {
   const std::int64_t all = layout.blocks_for(tokens);
   return window > 0 ? std::min(all, window_blocks(layout, window)) : all;

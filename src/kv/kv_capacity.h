@@ -21,6 +21,8 @@ struct KvDemand {
 // Blocks that a sequence of any length holds at most in a group of that window (above 0) between two steps,
 // with one more for its next token.
 std::int64_t window_blocks(const KvLayout& layout, int window);
+// Blocks of a sequence, counted from its first, that the token at `position` and those behind it do not read.
+std::int64_t blocks_behind_window(const KvLayout& layout, int window, std::int64_t position);
 // Of a sequence of so many tokens, and of a group with or without (0) a window.
 std::int64_t sequence_blocks(const KvLayout& layout, int window, std::int64_t tokens);
 

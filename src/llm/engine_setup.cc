@@ -185,10 +185,6 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   if (std::string notice = describe_scarce_memory(kv::KvCapacity(layout, demand).bytes(num_blocks));
       !notice.empty())
     setup.notices.push_back(std::move(notice));
-  if (options.enable_prefix_caching && layout.has_windows())
-    setup.notices.push_back(
-        "prefix caching is off: layers with a sliding window give back the blocks behind it; "
-        "disable_hybrid_kv_cache_manager keeps both");
   setup.cache = make_cache(layout, demand, num_blocks, std::move(choice.scales));
   setup.capacity_tokens = num_blocks * layout.block_size;
   setup.math = math;

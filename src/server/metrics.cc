@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <fstream>
 #include <initializer_list>
 #include <sstream>
@@ -113,9 +112,6 @@ void write_cache(MetricsWriter& out, const AsyncLLMStats& stats, const KvCacheSt
     out.sample(stats.kv_saturated[layer].k, {{"layer", index}, {"tensor", "k"}});
     out.sample(stats.kv_saturated[layer].v, {{"layer", index}, {"tensor", "v"}});
   }
-  // A cache that gives blocks back behind windows shares no prefixes, whatever was asked for.
-  const bool windowed = std::any_of(cache.groups.begin(), cache.groups.end(),
-                                    [](const KvCacheGroup& group) { return group.window > 0; });
   out.begin("cache_config_info", "gauge", "How the cache is laid out.");
   out.sample(1, {{"block_size", std::to_string(cache.block_size)},
                  {"cache_dtype", cache.dtype},
@@ -124,7 +120,7 @@ void write_cache(MetricsWriter& out, const AsyncLLMStats& stats, const KvCacheSt
                  {"bytes_per_token", std::to_string(cache.bytes_per_token)},
                  {"scale_source", cache.scale_source},
                  {"scale_strategy", cache.scale_strategy},
-                 {"enable_prefix_caching", prefix_caching && !windowed ? "True" : "False"}});
+                 {"enable_prefix_caching", prefix_caching ? "True" : "False"}});
 }
 
 // The names that Prometheus' client libraries have for any process.

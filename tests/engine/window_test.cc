@@ -1,5 +1,5 @@
-// Layers with a sliding window give back the blocks behind it: whatever is freed and taken by others, every
-// request gets the bits that it gets from a cache that keeps them all.
+// Layers with a sliding window give back the blocks behind it: whatever is freed, taken by others and found
+// again, every request gets the bits that it gets from a cache that keeps them all and shares none.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -51,6 +51,7 @@ struct Setting {
   int window_blocks = 200;
   KvDtype dtype = KvDtype::float32;
   EngineOptions engine = {.max_model_len = kModelLen};
+  int wider = 0;  // the last layer keeps so many tokens more than its window
 };
 
 struct Result {
@@ -73,6 +74,7 @@ class Harness {
   Engine& engine() { return engine_; }
   std::map<RequestId, Result>& results() { return results_; }
   int used(int group) const { return cache_.pool(group).num_used(); }
+  int cached(int group) const { return cache_.pool(group).num_cached(); }
   int num_groups() const { return static_cast<int>(cache_.groups().size()); }
 
   void step() {
@@ -107,6 +109,7 @@ class Harness {
     kv::KvLayout layout(c.num_layers, c.num_kv_heads, c.head_dim, kBlockSize, setting.dtype, setting.dtype);
     if (setting.frees)
       for (const model::LayerConfig& layer : c.layers) layout.windows.push_back(layer.sliding_window);
+    if (setting.frees) layout.windows.back() += setting.wider;
     return layout;
   }
   std::vector<std::int32_t> blocks(const Setting& setting) const {
@@ -145,7 +148,9 @@ std::vector<Request> random_requests(unsigned seed, int count, int most_answers 
 // Each request alone, in a cache that keeps all blocks.
 std::vector<Result> expected_results(const Checkpoint& checkpoint, const std::vector<Request>& requests,
                                      KvDtype dtype = KvDtype::float32) {
-  Harness harness(checkpoint, {.frees = false, .dtype = dtype});
+  Setting setting{.frees = false, .dtype = dtype};
+  setting.engine.enable_prefix_caching = false;
+  Harness harness(checkpoint, setting);
   EXPECT_EQ(harness.num_groups(), 1);
   std::vector<Result> results;
   for (const Request& request : requests)
@@ -275,16 +280,104 @@ TEST(Windows, ACacheThatCannotHoldAWindowIsRefused) {
   }
 }
 
-// What a windowed layer has freed cannot be found again, so nothing is looked up.
-TEST(Windows, PrefixesAreNotShared) {
-  const Checkpoint checkpoint = checkpoint_with(16);
+// Requests whose prompts begin with one of three texts, as far as any of it.
+std::vector<Request> requests_that_begin_alike(unsigned seed, int count, int most_answers = 1) {
+  std::mt19937_64 random(seed);
+  const std::vector<Ids> beginnings = {random_prompt(random, 150), random_prompt(random, 90),
+                                       random_prompt(random, 40)};
+  std::vector<Request> requests = random_requests(seed + 1, count, most_answers);
+  for (Request& request : requests) {
+    const Ids& beginning = beginnings[random() % beginnings.size()];
+    const auto end = beginning.begin() + static_cast<std::ptrdiff_t>(random() % beginning.size());
+    request.prompt.resize(1 + request.prompt.size() % 40);
+    request.prompt.insert(request.prompt.begin(), beginning.begin(), random() % 2 == 0 ? beginning.end() : end);
+  }
+  return requests;
+}
+
+// With room for everything, with pools in which blocks are evicted all the time, and with one group or two that
+// have windows.
+TEST(Windows, SharedPrefixesChangeNoBit) {
+  std::int64_t preemptions = 0;
+  for (const auto& [window, all_layers] :
+       {std::pair{1, false}, {8, false}, {21, false}, {64, false}, {30, true}}) {
+    const Checkpoint checkpoint = checkpoint_with(window, all_layers);
+    const std::vector<Request> requests = requests_that_begin_alike(20, 16, 3);
+    for (const auto& [dtype, wider] : {std::pair{KvDtype::float32, 0}, {KvDtype::fp8_e4m3, 19}}) {
+      const std::vector<Result> expected = expected_results(checkpoint, requests, dtype);
+      for (const auto& [full, windowed] : {std::pair{400, 400}, {100, 40}, {kModelLen / kBlockSize, 16}}) {
+        Setting setting{.full_blocks = full, .window_blocks = windowed, .dtype = dtype, .wider = wider};
+        setting.engine.max_num_batched_tokens = 50;
+        setting.engine.max_num_seqs = 6;
+        setting.engine.admission_lookahead = 1;
+        Harness harness(checkpoint, setting);
+        EXPECT_EQ(harness.num_groups(), (all_layers ? 1 : 2) + (wider > 0 ? 1 : 0));
+        for (int turn = 0; turn < 2; ++turn)
+          ASSERT_EQ(harness.run(requests), expected) << "window " << window << ", wider " << wider << ", "
+                                                     << full << " and " << windowed << " blocks, turn " << turn;
+        const EngineStats stats = harness.engine().stats();
+        EXPECT_LE(stats.prefix_cache_hits, stats.prefix_cache_queries);
+        if (windowed == 400) {
+          EXPECT_GT(stats.prefix_cache_hits, stats.prefix_cache_queries / 3);
+        }
+        preemptions += stats.num_preemptions;
+      }
+    }
+  }
+  EXPECT_GT(preemptions, 50);
+}
+
+TEST(Windows, CancelledRequestsThatSharePrefixesLeaveNoBlock) {
+  const Checkpoint checkpoint = checkpoint_with(25);
+  const std::vector<Request> requests = requests_that_begin_alike(22, 30, 3);
+  const std::vector<Result> expected = expected_results(checkpoint, requests);
+  Setting setting{.full_blocks = 80, .window_blocks = 24};
+  setting.engine.max_num_batched_tokens = 50;
+  setting.engine.admission_lookahead = 16;
+  Harness harness(checkpoint, setting);
+  for (const Request& request : requests) harness.engine().add(request);
+  std::mt19937_64 random(23);
+  std::set<RequestId> cancelled;
+  while (harness.engine().has_unfinished()) {
+    ASSERT_NO_FATAL_FAILURE(harness.step());
+    if (random() % 16 != 0) continue;
+    const auto victim = static_cast<RequestId>(random() % expected.size());
+    if (harness.results()[victim].reason == FinishReason::none) cancelled.insert(victim);
+    harness.engine().cancel(victim);
+  }
+  harness.expect_no_leak();
+  EXPECT_GT(harness.engine().stats().prefix_cache_hits, 0);
+  EXPECT_GT(cancelled.size(), 5u);
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    if (!cancelled.contains(static_cast<RequestId>(i))) {
+      EXPECT_EQ(harness.results()[static_cast<RequestId>(i)], expected[i]) << i;
+    }
+}
+
+// A prompt goes on where every group has what is read from there: of a window the blocks before that place.
+TEST(Windows, APrefixIsFoundAsFarAsItsWindowIsStillThere) {
+  constexpr int kWindow = 16;
+  const Checkpoint checkpoint = checkpoint_with(kWindow);
   std::mt19937_64 random(12);
-  const std::vector<Request> requests(2, {.prompt = random_prompt(random, 100), .max_tokens = 4});
-  for (const bool frees : {true, false}) {
-    Harness harness(checkpoint, {.frees = frees});
-    harness.run({requests[0]});
-    harness.run({requests[1]});
-    EXPECT_EQ(harness.engine().stats().prefix_cache_hits > 0, !frees);
+  const Ids prompt = random_prompt(random, 100);
+  Ids parting(prompt.begin(), prompt.begin() + 50);
+  for (const auto id : random_prompt(random, 20)) parting.push_back(id);
+  for (const int window_blocks : {200, 6}) {
+    Setting setting{.window_blocks = window_blocks};
+    setting.engine.max_num_batched_tokens = 16;
+    Harness harness(checkpoint, setting);
+    const auto hits_of = [&](const Ids& ids) {
+      const std::int64_t before = harness.engine().stats().prefix_cache_hits;
+      const std::vector<Request> requests = {
+          {.prompt = ids, .sampling = {.temperature = 0, .logprobs = 1}, .max_tokens = 4}};
+      EXPECT_EQ(harness.run(requests), expected_results(checkpoint, requests));
+      return harness.engine().stats().prefix_cache_hits - before;
+    };
+    EXPECT_EQ(hits_of(prompt), 0);
+    EXPECT_EQ(hits_of(prompt), 96);
+    EXPECT_EQ(hits_of(parting), window_blocks == 200 ? 48 : 0) << "the window before its 48th token is gone";
+    // Those of generated tokens serve nobody.
+    EXPECT_LE(harness.cached(1), window_blocks == 200 ? 100 / kBlockSize + (70 - 48) / kBlockSize : 6);
   }
 }
 

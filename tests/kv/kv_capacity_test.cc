@@ -35,6 +35,10 @@ TEST(KvCapacity, AWindowedGroupGetsWhatItsSequencesHold) {
   EXPECT_EQ(sequence_blocks(layout, 100, 4096), 9);
   EXPECT_EQ(sequence_blocks(layout, 100, 17), 2);
   EXPECT_EQ(sequence_blocks(layout, 0, 4096), 256);
+  EXPECT_EQ(blocks_behind_window(layout, 100, 114), 0);  // which reads from 15 on
+  EXPECT_EQ(blocks_behind_window(layout, 100, 115), 1);
+  EXPECT_EQ(blocks_behind_window(layout, 100, 5), 0);
+  EXPECT_EQ(blocks_behind_window(layout, 0, 4000), 0);
   EXPECT_EQ(capacity.group_blocks(256), (std::vector<std::int64_t>{256, 9 + 4}));
   EXPECT_EQ(capacity.group_blocks(10 * 256), (std::vector<std::int64_t>{2560, 90 + 4}));
   EXPECT_EQ(capacity.group_blocks(10 * 256 + 1), (std::vector<std::int64_t>{2561, 99 + 4}));
