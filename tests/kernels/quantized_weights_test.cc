@@ -120,7 +120,7 @@ TEST_P(QuantizedWeightsTest, ProductsAreThoseOfTheDequantizedMatrixToTheBit) {
     const int cols = m.matrix.cols;
     std::vector<float> weights(static_cast<std::size_t>(rows * cols));
     reference().dequantize({m.matrix, 0, rows, weights.data()});
-    for (const int tokens : {1, 2, 7}) {
+    for (const int tokens : {1, 2, 3, 5, 7}) {
       const int x_stride = cols + 3, y_stride = rows + 2, begin = tokens % 3, end = rows - tokens / 7;
       std::vector<float> x(static_cast<std::size_t>(tokens * x_stride)),
           scratch(static_cast<std::size_t>(kQuantizedRows * cols));
@@ -139,6 +139,34 @@ TEST_P(QuantizedWeightsTest, ProductsAreThoseOfTheDequantizedMatrixToTheBit) {
       }
     }
   });
+}
+
+// Scales of any size, and FP8's NaN: what the tiles of a few tokens leave to the kernel of many.
+TEST_P(QuantizedWeightsTest, ExtremeScalesAreExactAndNanStays) {
+  std::mt19937 random(53);
+  constexpr int kRows = 8, kCols = 96;
+  for (const WeightFormat format : {WeightFormat::int8_groups, WeightFormat::fp8_groups})
+    for (const float scale :
+         {0.0f, 0x1p-140f, 0x1.234p-110f, 0x1.234p-99f, -0x1.234p6f, 0x1.234p9f, 0x1p110f}) {
+      SCOPED_TRACE(testing::Message() << "format " << static_cast<int>(format) << " scale " << scale);
+      TestMatrix m(format, kRows, kCols, 1, 32, false, random);
+      m.scales[7] = scale;  // of row 2
+      std::vector<float> weights(kRows * kCols), x(kCols, 1.0f), found(kRows), expected(kRows),
+          scratch(kQuantizedRows * kCols);
+      reference().dequantize({m.matrix, 0, kRows, weights.data()});
+      table().gemv(
+          {weights.data(), Dtype::float32, kCols, 0, kRows, x.data(), kCols, expected.data(), kRows, 1});
+      table().gemv_quantized({m.matrix, 0, kRows, x.data(), kCols, found.data(), kRows, 1, scratch.data()});
+      EXPECT_EQ(found, expected);
+      if (format != WeightFormat::fp8_groups) continue;
+      m.bytes[1 + 5 * kCols + 40] = std::byte{0xff};
+      table().gemv_quantized({m.matrix, 0, kRows, x.data(), kCols, found.data(), kRows, 1, scratch.data()});
+      for (int row = 0; row < kRows; ++row)
+        if (row == 5)
+          EXPECT_TRUE(std::isnan(found[5]));
+        else
+          EXPECT_EQ(found[static_cast<std::size_t>(row)], expected[static_cast<std::size_t>(row)]);
+    }
 }
 
 OCTET_INSTANTIATE_TABLES(QuantizedWeightsTest);
