@@ -61,6 +61,7 @@ test-interop: build model
 
 bench-peers: build model
 	@scripts/bench-peers $(MODEL)
+	@scripts/bench-perplexity $(MODEL)
 	@scripts/bench-calibrate $(MODEL)
 
 bench-serve: build model

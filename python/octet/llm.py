@@ -192,9 +192,9 @@ class LLM:
     def evaluate(self, documents: Any = None, **options: Any) -> dict[str, list[Any]]:
         """What this LLM's cache costs in quality beside a 16-bit one; see octet.evaluation.evaluate.
 
-        configs: the caches to measure, as `octet eval --configs` has them; None is this LLM's own, with its weights where
-        LLM(quantization=…) quantised them, which baseline="auto" does not. block_size, threads and isa are this LLM's
-        too, where they are not given.
+        configs: the caches to measure, as `octet eval --configs` has them; None is this LLM's own, over its weights
+        where quantization= quantised them. The baseline runs them as the checkpoint has them, where it is not given.
+        block_size, threads and isa are this LLM's too, where they are not given.
         """
         own = self._arguments.options
         if options.get("configs") is None:
