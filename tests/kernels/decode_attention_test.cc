@@ -208,45 +208,56 @@ TEST_P(DecodeAttentionTest, SubnormalsCountExactly) {
   }
 }
 
-// One position whose key and value are the 256 codes in turn (zero where the code is no finite number): the
-// value comes out as it is, and a query that is 1 at one dim gives that dim of the key.
+// Positions whose values are the 256 codes in turn (zero where the code is no finite number), as is the first's
+// key: the value comes out as it is, sixteen of the same weight as sixteen times it, and a query that is 1 at
+// one dim gives that dim of the key.
 TEST_P(DecodeAttentionTest, EveryCodeCountsExactly) {
-  constexpr int head_dim = 256, group = kMaxGroup;
+  constexpr int head_dim = 256, positions = 16;
   for (const Dtype dtype : {Dtype::fp8_e4m3, Dtype::fp8_e5m2, Dtype::int8_per_token_head})
-    for (const int block : {8, 16}) {
-      SCOPED_TRACE(std::string(dtype_name(dtype)) + " in blocks of " + std::to_string(block));
-      std::mt19937 random(21);
-      PagedCache cache(
-          {.k_dtype = dtype, .v_dtype = dtype, .num_kv_heads = 1, .head_dim = head_dim, .block_size = block}, 0,
-          1, random);
-      const KvView kv = cache.view();
-      std::byte* parts[] = {k_head(kv, cache.block_table()[0], 0), v_head(kv, cache.block_table()[0], 0)};
-      std::vector<float> expected(head_dim);
-      for (int d = 0; d < head_dim; ++d) {
-        std::byte& value = parts[1][v_offset(kv, 0, d)];
-        value = static_cast<std::byte>(d);
-        expected[static_cast<std::size_t>(d)] = reference::element(parts[1], dtype, v_offset(kv, 0, d));
-        if (!std::isfinite(expected[static_cast<std::size_t>(d)])) {
-          value = std::byte{0};
-          expected[static_cast<std::size_t>(d)] = 0.0f;
+    for (const int block : {8, 16})
+      for (const int group : {1, 3, 4, kMaxGroup}) {
+        SCOPED_TRACE(std::string(dtype_name(dtype)) + " in blocks of " + std::to_string(block) + ", group " +
+                     std::to_string(group));
+        std::mt19937 random(21);
+        PagedCache cache(
+            {.k_dtype = dtype, .v_dtype = dtype, .num_kv_heads = 1, .head_dim = head_dim, .block_size = block},
+            0, positions, random);
+        const KvView kv = cache.view();
+        std::vector<float> expected(head_dim);
+        for (int p = 0; p < positions; ++p) {
+          const int slot = p % block;
+          std::byte* parts[] = {k_head(kv, cache.block_table()[p / block], 0),
+                                v_head(kv, cache.block_table()[p / block], 0)};
+          for (int d = 0; d < head_dim; ++d) {
+            std::byte& value = parts[1][v_offset(kv, slot, d)];
+            value = static_cast<std::byte>(d);
+            expected[static_cast<std::size_t>(d)] = reference::element(parts[1], dtype, v_offset(kv, slot, d));
+            if (!std::isfinite(expected[static_cast<std::size_t>(d)])) {
+              value = std::byte{0};
+              expected[static_cast<std::size_t>(d)] = 0.0f;
+            }
+            parts[0][k_offset(kv, slot, d)] = value;
+          }
+          if (is_per_token_head(dtype))
+            for (std::byte* part : parts)
+              reference::set_element(slot_scale(part, dtype, kv, slot), KvDtype::bfloat16, 0, 1.0f);
         }
-        parts[0][k_offset(kv, 0, d)] = value;
+        for (int first = 0; first < head_dim; first += group) {
+          std::vector<float> q(static_cast<std::size_t>(group * head_dim), 0.0f);
+          for (int g = 0; g < group && first + g < head_dim; ++g)
+            q[static_cast<std::size_t>(g * head_dim + first + g)] = 1.0f;
+          const Partial result = run(table(), cache, q, group, 0, 0, 1);
+          for (int g = 0; g < group && first + g < head_dim; ++g)
+            EXPECT_FLOAT_EQ(result.max[static_cast<std::size_t>(g)],
+                            expected[static_cast<std::size_t>(first + g)] / 16.0f * kv.k_scale[0])
+                << first + g;
+          for (std::size_t d = 0; d < head_dim; ++d) EXPECT_EQ(result.out[d], expected[d]) << d;
+        }
+        const std::vector<float> zeros(static_cast<std::size_t>(group * head_dim), 0.0f);
+        const Partial result = run(table(), cache, zeros, group, 0, 0, positions);
+        for (std::size_t i = 0; i < zeros.size(); ++i)
+          EXPECT_EQ(result.out[i], 16.0f * expected[i % head_dim]) << i;
       }
-      if (is_per_token_head(dtype))
-        for (std::byte* part : parts)
-          reference::set_element(slot_scale(part, dtype, kv, 0), KvDtype::bfloat16, 0, 1.0f);
-      for (int first = 0; first < head_dim; first += group) {
-        std::vector<float> q(static_cast<std::size_t>(group * head_dim), 0.0f);
-        for (int g = 0; g < group; ++g) q[static_cast<std::size_t>(g * head_dim + first + g)] = 1.0f;
-        const Partial result = run(table(), cache, q, group, 0, 0, 1);
-        for (int g = 0; g < group; ++g)
-          EXPECT_FLOAT_EQ(result.max[static_cast<std::size_t>(g)],
-                          expected[static_cast<std::size_t>(first + g)] / 16.0f * kv.k_scale[0])
-              << first + g;
-        for (int d = 0; d < head_dim; ++d)
-          EXPECT_EQ(result.out[static_cast<std::size_t>(d)], expected[static_cast<std::size_t>(d)]) << d;
-      }
-    }
 }
 
 TEST_P(DecodeAttentionTest, LargeScoresDoNotOverflow) {

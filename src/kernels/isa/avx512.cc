@@ -1,5 +1,6 @@
 // The AVX-512 table. Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl and what avx2.cc needs; see
 // vec_avx2.h for what may be included here.
+#include "kernels/isa/decode_avx512_body.h"
 #include "kernels/isa/decode_body.h"
 #include "kernels/isa/elementwise_body.h"
 #include "kernels/isa/gemv_body.h"
@@ -7,7 +8,6 @@
 #include "kernels/isa/quantized_attention_body.h"
 #include "kernels/isa/quantized_weights_body.h"
 #include "kernels/isa/store_body.h"
-#include "kernels/isa/vec_avx512.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {

@@ -160,5 +160,27 @@ void load_scales(const Chunk& chunk, const std::byte* CacheTile::*which, float* 
   }
 }
 
+// Query heads that one pass over a chunk takes at most.
+inline constexpr int kHeadTile = 6;
+
+// For one stored type and 1..kHeadTile heads: scores[h * kChunk + p] = q[h] · k[p] / factor, for every position
+// of the chunk's tiles.
+struct KeyProduct {
+  void (*of_heads[kHeadTile])(const Chunk&, const float* q, int head_dim, float* scores);
+  float factor;
+};
+
+// out[h] += sum over the chunk's positions of weights[h * kChunk + p] * v[p] / factor.
+struct ValueProduct {
+  void (*of_heads[kHeadTile])(const Chunk&, const float* weights, int head_dim, float* out);
+  float factor;
+  bool split;  // of every 16 dims, `out` holds those at even places first, then those at odd ones
+};
+
+template <class V, int Tile, Dtype D>
+extern const KeyProduct kKeyProduct;
+template <class V, Dtype D>
+extern const ValueProduct kValueProduct;
+
 }  // namespace
 }  // namespace octet::kernels
