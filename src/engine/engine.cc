@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -58,6 +59,7 @@ struct Engine::Impl {
   std::int64_t num_batch_tokens = 0;
   std::int64_t prompt_tokens = 0;
   std::int64_t generation_tokens = 0;
+  TokenMask allowed;                 // scratch of mask()
   std::vector<float> shared_logits;  // what siblings sample their first token from
 
   Impl(model::Model& the_model, kv::KvCache& the_cache, EngineOptions the_options)
@@ -77,7 +79,8 @@ struct Engine::Impl {
   void sample(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
   void sample_siblings(Sequence& sequence, std::span<float> logits, std::vector<TokenOutput>& outputs);
   TokenOutput next_token(Sequence& sequence, std::span<float> logits);
-  FinishReason finish_reason(const Sequence& sequence) const;
+  bool mask(Sequence& sequence, std::span<float> logits);
+  FinishReason finish_reason(const Sequence& sequence, bool ended) const;
 };
 
 void Engine::Impl::check(const Request& request) const {
@@ -188,22 +191,40 @@ void Engine::Impl::sample(Sequence& sequence, std::span<float> logits, std::vect
 }
 
 TokenOutput Engine::Impl::next_token(Sequence& sequence, std::span<float> logits) {
-  const bool may_stop = sequence.num_generated() >= sequence.min_tokens;
+  const bool must_stop = sequence.matcher && mask(sequence, logits);
+  const bool may_stop = must_stop || sequence.num_generated() >= sequence.min_tokens;
   const std::span<const std::int32_t> forbidden =
       may_stop ? std::span<const std::int32_t>() : std::span<const std::int32_t>(sequence.stop_token_ids);
   TokenOutput output{sequence.id, 0, FinishReason::none, {}, sequence.cached};
   output.token_id = sequence.sampler.sample(logits, sequence.prompt(), sequence.output(), forbidden, scratch,
                                             sequence.wants_logprobs ? &output.logprobs : nullptr);
   sequence.tokens.push_back(output.token_id);
+  const bool ended = sequence.matcher && !sequence.matcher->accept(output.token_id);
   output.prompt_logprobs = std::move(sequence.prompt_logprobs);
   sequence.prompt_logprobs.clear();
   sequence.num_prompt_logprobs = -1;
-  output.finish_reason = finish_reason(sequence);
+  output.finish_reason = finish_reason(sequence, ended);
   return output;
 }
 
-// Of a sequence whose last token is new. Before min_tokens no stop token can be that token.
-FinishReason Engine::Impl::finish_reason(const Sequence& sequence) const {
+// Leaves the logits of those tokens alone that the sequence's grammar allows, so that all that the sampler
+// does, logprobs included, knows no other: vLLM's order. True where each of them is a stop token: min_tokens
+// cannot ask for more.
+bool Engine::Impl::mask(Sequence& sequence, std::span<float> logits) {
+  allowed.resize((logits.size() + 31) / 32);
+  sequence.matcher->allowed_next(allowed);
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    if (!is_allowed(allowed, static_cast<std::int32_t>(i))) logits[i] = -std::numeric_limits<float>::infinity();
+  if (sequence.num_generated() >= sequence.min_tokens) return false;
+  for (const std::int32_t id : sequence.stop_token_ids)
+    allowed[static_cast<std::size_t>(id) / 32] &= ~(1u << (static_cast<std::uint32_t>(id) % 32));
+  return std::all_of(allowed.begin(), allowed.end(), [](std::uint32_t word) { return word == 0; });
+}
+
+// Of a sequence whose last token is new; `ended`: by its grammar. Before min_tokens no stop token can be that
+// token, but where the grammar allows nothing else.
+FinishReason Engine::Impl::finish_reason(const Sequence& sequence, bool ended) const {
+  if (ended) return FinishReason::stop;
   const auto& stops = sequence.stop_token_ids;
   if (std::find(stops.begin(), stops.end(), sequence.tokens.back()) != stops.end()) return FinishReason::stop;
   if (sequence.num_generated() >= sequence.max_tokens) return FinishReason::length;

@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "engine/token_grammar.h"
 
 namespace octet::engine {
 
@@ -35,6 +38,8 @@ struct Request {
   // Of each prompt token but the first: -1 = none; else that token and this many likeliest. The prompt is then
   // computed whole, whatever the cache holds of it.
   int prompt_logprobs = -1;
+  // What every answer must be: nothing = any text. Its end tokens end an answer too.
+  std::shared_ptr<const TokenGrammar> grammar = nullptr;
   int n = 1;  // answers to the prompt, each a sequence: a seed of the second is one higher, and so on
 };
 

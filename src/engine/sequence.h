@@ -36,6 +36,7 @@ struct Sequence {
   int min_tokens;
   std::vector<std::int32_t> stop_token_ids;
   Sampler sampler;
+  std::unique_ptr<TokenMatcher> matcher;  // where the answer has a grammar: stands behind its last token
   bool wants_logprobs;
   int num_prompt_logprobs;  // as the request's; -1 also when they were given out
   std::vector<std::vector<TokenLogprob>> prompt_logprobs =
@@ -51,6 +52,7 @@ struct Sequence {
         min_tokens(request.min_tokens),
         stop_token_ids(std::move(request.stop_token_ids)),
         sampler(request.sampling),
+        matcher(request.grammar ? request.grammar->start() : nullptr),
         wants_logprobs(request.sampling.logprobs >= 0),
         num_prompt_logprobs(request.prompt_logprobs) {}
 

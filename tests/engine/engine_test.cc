@@ -440,6 +440,89 @@ TEST(Engine, SeveralAnswersAreWhatTheyWouldBeAlone) {
   }
 }
 
+// Token i of an answer leaves i % 3 when divided by 3, and from the sixth on the end may come, after the
+// twentieth nothing else.
+class Turns final : public TokenGrammar {
+ public:
+  static constexpr std::int32_t kEnd = 1;
+
+  std::unique_ptr<TokenMatcher> start() const override { return std::make_unique<Matcher>(); }
+  static bool allows(std::int32_t token, int place) {
+    return token == kEnd ? place >= 6 : place < 20 && token % 3 == place % 3;
+  }
+
+ private:
+  struct Matcher final : TokenMatcher {
+    void allowed_next(TokenMask& mask) override {
+      std::fill(mask.begin(), mask.end(), 0u);
+      for (std::int32_t id = 0; id < kVocabulary; ++id)
+        if (allows(id, place)) mask[static_cast<std::size_t>(id) / 32] |= 1u << (id % 32);
+    }
+    bool accept(std::int32_t token) override {
+      EXPECT_TRUE(allows(token, place++));
+      return token != kEnd;
+    }
+    int place = 0;
+  };
+};
+
+std::vector<Request> requests_in_turns() {
+  std::vector<Request> requests = eight_requests();
+  for (Request& request : requests) {
+    request.grammar = std::make_shared<Turns>();
+    request.stop_token_ids.clear();
+    request.sampling.logprobs = 3;
+  }
+  requests[0].min_tokens = 30;  // more than the grammar has
+  requests[0].stop_token_ids = {Turns::kEnd};
+  requests[1].grammar = nullptr;
+  return requests;
+}
+
+TEST(Engine, AnAnswerWithAGrammarKeepsToIt) {
+  const std::vector<Request> requests = requests_in_turns();
+  const std::vector<Result> alone = run_alone(requests);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (!requests[i].grammar) continue;
+    const Result& result = alone[i];
+    for (std::size_t place = 0; place < result.tokens.size(); ++place) {
+      EXPECT_TRUE(Turns::allows(result.tokens[place], static_cast<int>(place)));
+      for (const TokenLogprob& entry : result.logprobs[place])
+        EXPECT_TRUE(Turns::allows(entry.token_id, static_cast<int>(place))) << entry.logprob;
+    }
+    const bool ended = result.tokens.back() == Turns::kEnd && result.tokens.size() > 6;
+    EXPECT_EQ(result.reason, ended ? FinishReason::stop : FinishReason::length);
+    EXPECT_TRUE(ended || result.tokens.size() == static_cast<std::size_t>(requests[i].max_tokens));
+  }
+  EXPECT_EQ(alone[0].tokens.size(), 21u);
+  EXPECT_EQ(run({}, requests), alone);
+}
+
+TEST(Engine, AGrammarSurvivesPreemption) {
+  Setting setting{.num_blocks = kModelLen / 8, .block_size = 8};
+  setting.engine.admission_lookahead = 1;
+  setting.engine.max_num_batched_tokens = 64;
+  Harness harness(setting);
+  EXPECT_EQ(harness.run(requests_in_turns()), run_alone(requests_in_turns()));
+  EXPECT_GT(harness.engine().stats().num_preemptions, 0);
+}
+
+TEST(Engine, EachOfSeveralAnswersHasItsOwnPlaceInTheGrammar) {
+  Request request = requests_in_turns()[2];
+  request.sampling = {.temperature = 1.0, .seed = 5};
+  request.n = 4;
+  request.max_tokens = 30;
+  Harness harness({});
+  harness.run({request});
+  ASSERT_EQ(harness.results().size(), 4u);
+  for (const auto& [id, result] : harness.results()) {
+    Request alone = request;
+    alone.n = 1;
+    *alone.sampling.seed += static_cast<std::uint64_t>(id - harness.results().begin()->first);
+    EXPECT_EQ(result, run_alone({alone})[0]);
+  }
+}
+
 TEST(Engine, ABrokenAnswerEndsAloneAndTheOthersGoOn) {
   Harness harness({});
   Request request{.prompt = Ids{5, 6, 7}, .sampling = {.temperature = 0}, .max_tokens = 6};
