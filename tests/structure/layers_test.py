@@ -14,7 +14,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Third-party headers, by the start of their path, and the rooms whose .cc files may include them.
 THIRD_PARTY = {
-    "nlohmann/": {"files", "text", "server", "apps"},
+    "nlohmann/": {"files", "text", "grammar", "server", "apps"},
+    "xgrammar/": {"grammar"},
+    "dlpack/": {"grammar"},
     "CLI/": {"apps"},
     "pcre2.h": {"text"},
     "utf8proc.h": {"text"},
