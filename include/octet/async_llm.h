@@ -153,11 +153,11 @@ class OCTET_EXPORT AsyncLLM {
   AsyncLLM(const AsyncLLM&) = delete;
   AsyncLLM& operator=(const AsyncLLM&) = delete;
 
-  // Encodes the prompt on the caller's thread and queues it. Throws Error: invalid_argument naming the field
-  // (parameters out of range, invalid UTF-8, no token, a prompt of max_model_len tokens or more, prompt and
-  // max_tokens that are more than max_model_len together, n above max_unfinished(): both numbers are named);
-  // overloaded where max_queue is full; unavailable after stop_accepting(). A request that memory runs out for
-  // later ends with an error.
+  // Encodes the prompt and compiles params.structured_outputs on the caller's thread, and queues it. Throws
+  // Error: invalid_argument naming the field (parameters out of range, invalid UTF-8, no token, a prompt of
+  // max_model_len tokens or more, prompt and max_tokens that are more than max_model_len together, a form that
+  // cannot be enforced, n above max_unfinished(): both numbers are named); overloaded where max_queue is full;
+  // unavailable after stop_accepting(). A request that memory runs out for later ends with an error.
   GenerationStream submit(GenerationRequest request);
 
   // From now on submit() refuses; what was accepted goes on.

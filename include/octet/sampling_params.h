@@ -13,6 +13,15 @@
 
 namespace octet {
 
+// The form that an answer must have: exactly one of these.
+struct StructuredOutputsParams {
+  std::optional<std::string> json =
+      {};  // a JSON schema as text, of keywords that are enforced: docs/serving.md
+  std::optional<std::string> regex = {};                // an expression that all of the answer matches
+  std::optional<std::vector<std::string>> choice = {};  // one of these texts
+  bool json_object = false;                             // any JSON object
+};
+
 struct SamplingParams {
   int n = 1;                       // 1..1024 answers to the prompt; with a seed, answer i draws with seed + i
   double presence_penalty = 0.0;   // -2..2, subtracted once from the logit of every token already generated
@@ -38,6 +47,9 @@ struct SamplingParams {
   // Added to the logits of these tokens, -100..100.
   std::map<std::int32_t, double> logit_bias = {};
   bool skip_special_tokens = true;
+  // Tokens that lead away from this form are never chosen, and those that end the text only where it is
+  // complete.
+  std::optional<StructuredOutputsParams> structured_outputs = {};
 
   // Throws Error{invalid_argument} naming the field, what is allowed and what was found.
   OCTET_EXPORT void validate() const;

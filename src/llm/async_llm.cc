@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "llm/answer_grammar.h"
 #include "llm/cache_memory.h"
 #include "llm/chat_rendering.h"
 #include "llm/engine_loop.h"
@@ -120,10 +121,11 @@ GenerationStream AsyncLLM::submit(GenerationRequest request) {
                 std::to_string(*max_tokens) + " new tokens behind a prompt of " + std::to_string(ids.size()) +
                     " are more than max_model_len, " + std::to_string(max_model_len()),
                 "max_tokens");
-  impl_->setup.engine->check(llm::make_request(ids, request.params, impl_->setup));
+  auto grammar = llm::answer_grammar(*impl_->setup.grammar_compiler, request.params);
+  impl_->setup.engine->check(llm::make_request(ids, request.params, impl_->setup, grammar));
   auto stream = std::make_unique<GenerationStream::Impl>(impl_->loop.doorbell());
-  stream->state =
-      impl_->loop.submit(std::move(ids), std::move(request.params), std::move(request.on_update), started);
+  stream->state = impl_->loop.submit(std::move(ids), std::move(request.params), std::move(grammar),
+                                     std::move(request.on_update), started);
   return GenerationStream(std::move(stream));
 }
 

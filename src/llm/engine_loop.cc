@@ -52,10 +52,12 @@ EngineLoop::~EngineLoop() {
 }
 
 std::shared_ptr<StreamState> EngineLoop::submit(std::vector<std::int32_t> prompt, SamplingParams params,
+                                                std::shared_ptr<const engine::TokenGrammar> grammar,
                                                 std::function<void()> on_update, Clock::time_point started) {
   auto job = std::make_unique<Job>();
   job->usage.prompt_tokens = static_cast<int>(prompt.size());
   job->params = std::move(params);
+  job->grammar = std::move(grammar);
   job->started = started;
   const int n = job->params.n;
   if (n > max_unfinished_)  // no waiting helps
@@ -209,8 +211,8 @@ void EngineLoop::start(std::unique_ptr<Job> job) {
       job->answers.emplace_back(setup_.tokenizer, setup_.end_tokens, job->params, i);
     job->last_token.resize(job->answers.size());
     place.emplace(0, std::move(job));
-    started.first_id =
-        setup_.engine->add(make_request(started.state->prompt_token_ids(), started.params, setup_));
+    started.first_id = setup_.engine->add(
+        make_request(started.state->prompt_token_ids(), started.params, setup_, started.grammar));
     auto node = place.extract(0);
     node.key() = *started.first_id;
     in_engine_.insert(std::move(node));

@@ -44,6 +44,7 @@ class EngineLoop {
   // Of a prompt and parameters that were checked. Throws Error{overloaded, unavailable}, and invalid_argument
   // naming n where it is more than max_unfinished.
   std::shared_ptr<StreamState> submit(std::vector<std::int32_t> prompt, SamplingParams params,
+                                      std::shared_ptr<const engine::TokenGrammar> grammar,
                                       std::function<void()> on_update,
                                       std::chrono::steady_clock::time_point started);
   // Runs `task` on the loop's thread while no step runs, waits for its end and passes on what it throws. Throws
@@ -68,6 +69,7 @@ class EngineLoop {
   struct Job {
     std::shared_ptr<StreamState> state;
     SamplingParams params;
+    std::shared_ptr<const engine::TokenGrammar> grammar;
     Clock::time_point started;
     std::optional<engine::RequestId> first_id = {};  // in the engine; answer i is first_id + i
     int ends_told = 0;                               // answers whose ends are in letters

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "files/hub_cache.h"
+#include "llm/answer_grammar.h"
 #include "llm/attention_math_choice.h"
 #include "llm/kernel_choice.h"
 #include "llm/key_offsets.h"
@@ -196,6 +197,7 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
                             .max_num_batched_tokens = options.max_num_batched_tokens,
                             .max_model_len = setup.max_model_len,
                             .enable_prefix_caching = options.enable_prefix_caching});
+  setup.grammar_compiler = make_grammar_compiler(tokenizer, setup.end_tokens, config.vocab_size);
   setup.loaded = std::move(loaded);
   return setup;
 }

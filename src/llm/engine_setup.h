@@ -12,6 +12,7 @@
 #include "calibrate/warm_up.h"
 #include "engine/engine.h"
 #include "files/checkpoint.h"
+#include "grammar/grammar_compiler.h"
 #include "kernels/kernel_table.h"
 #include "kv/kv_cache.h"
 #include "llm/cache_choice.h"
@@ -68,6 +69,7 @@ struct EngineSetup {
   std::unique_ptr<calibrate::WarmUpObserver> warm_up = {};  // where scales are calculated from tokens
   bool awaits_first_prompt = false;                         // they are not calculated yet
   std::unique_ptr<engine::Engine> engine = {};
+  std::unique_ptr<grammar::GrammarCompiler> grammar_compiler = {};
 };
 
 // Checks `options` and loads all of it. Throws Error as LLM's constructor does.

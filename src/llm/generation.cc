@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
 #include "llm/answer.h"
+#include "llm/answer_grammar.h"
 #include "llm/request_preparation.h"
 #include "llm/scale_calculation.h"
 
@@ -19,7 +21,11 @@ class Generation {
  public:
   Generation(EngineSetup& setup, const SamplingParams& params, const TextCallback& on_text,
              std::chrono::steady_clock::time_point started)
-      : setup_(setup), params_(params), on_text_(on_text), started_(started) {}
+      : setup_(setup),
+        params_(params),
+        grammar_(answer_grammar(*setup.grammar_compiler, params)),
+        on_text_(on_text),
+        started_(started) {}
   ~Generation() {  // left by an exception: nothing may stay in the engine
     for (const auto& [id, place] : running_) setup_.engine->cancel(id);
   }
@@ -28,7 +34,8 @@ class Generation {
 
   void add(EncodedPrompt prompt) {
     const auto index = outputs_.size();
-    const engine::RequestId first = setup_.engine->add(make_request(prompt.token_ids, params_, setup_));
+    const engine::RequestId first =
+        setup_.engine->add(make_request(prompt.token_ids, params_, setup_, grammar_));
     RequestOutput& output = outputs_.emplace_back();
     output.request_id = std::to_string(index);
     output.prompt = std::move(prompt.text);
@@ -106,6 +113,7 @@ class Generation {
 
   EngineSetup& setup_;
   const SamplingParams& params_;
+  const std::shared_ptr<const engine::TokenGrammar> grammar_;
   const TextCallback& on_text_;
   std::chrono::steady_clock::time_point started_;
   std::vector<RequestOutput> outputs_;

@@ -49,7 +49,7 @@ void check_prompt(const std::vector<std::int32_t>& token_ids, const std::string&
 }
 
 engine::Request make_request(std::vector<std::int32_t> token_ids, const SamplingParams& params,
-                             const EngineSetup& setup) {
+                             const EngineSetup& setup, std::shared_ptr<const engine::TokenGrammar> grammar) {
   engine::Request request;
   request.prompt = std::move(token_ids);
   request.sampling.temperature = params.temperature;
@@ -66,6 +66,7 @@ engine::Request make_request(std::vector<std::int32_t> token_ids, const Sampling
   request.max_tokens = params.max_tokens.value_or(setup.max_model_len);
   request.min_tokens = params.min_tokens;
   request.n = params.n;
+  request.grammar = std::move(grammar);
   request.prompt_logprobs = params.prompt_logprobs.value_or(-1);
   request.stop_token_ids = params.stop_token_ids;
   if (!params.ignore_eos)

@@ -4,6 +4,7 @@
 #include <octet/sampling_params.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,8 @@ void check_params(const SamplingParams& params, int vocab_size);
 void check_prompt(const std::vector<std::int32_t>& token_ids, const std::string& where, int vocab_size,
                   int max_model_len);
 
-// Of what was checked.
+// Of what was checked. `grammar`: answer_grammar() of the parameters.
 engine::Request make_request(std::vector<std::int32_t> token_ids, const SamplingParams& params,
-                             const EngineSetup& setup);
+                             const EngineSetup& setup, std::shared_ptr<const engine::TokenGrammar> grammar);
 
 }  // namespace octet::llm

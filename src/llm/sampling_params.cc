@@ -41,6 +41,18 @@ void validate_stop_strings(const std::vector<std::string>& stop) {
   }
 }
 
+void validate_structured_outputs(const StructuredOutputsParams& asked) {
+  const int forms = int{asked.json.has_value()} + int{asked.regex.has_value()} + int{asked.choice.has_value()} +
+                    int{asked.json_object};
+  if (forms != 1)
+    refuse("structured_outputs", "one of json, regex, choice and json_object", forms == 0 ? "none" : "several");
+  if (asked.json) llm::require_utf8(*asked.json, "structured_outputs.json");
+  if (asked.regex) llm::require_utf8(*asked.regex, "structured_outputs.regex");
+  if (!asked.choice) return;
+  for (std::size_t i = 0; i < asked.choice->size(); ++i)
+    llm::require_utf8((*asked.choice)[i], "structured_outputs.choice[" + std::to_string(i) + "]");
+}
+
 }  // namespace
 
 void SamplingParams::validate() const {
@@ -66,6 +78,7 @@ void SamplingParams::validate() const {
     require(bias >= -100.0 && bias <= 100.0, ("logit_bias[" + std::to_string(id) + "]").c_str(), "-100 to 100",
             bias);
   validate_stop_strings(stop);
+  if (structured_outputs) validate_structured_outputs(*structured_outputs);
 }
 
 }  // namespace octet
