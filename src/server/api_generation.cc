@@ -8,6 +8,7 @@
 #include "server/api_error.h"
 #include "server/completion_request.h"
 #include "server/generation_set.h"
+#include "server/structured_fields.h"
 
 namespace octet::server {
 
@@ -119,6 +120,15 @@ Echo make_echo(const AsyncLLM& llm, const Prompt& prompt, const std::vector<std:
   return echo;
 }
 
+// What is refused has a status of its own.
+GenerationSet submit(AsyncLLM& llm, std::vector<GenerationRequest> generations, const AnswerOptions& options) {
+  try {
+    return GenerationSet(llm, std::move(generations));
+  } catch (const Error& error) {
+    throw at_field(error, options.form_field);
+  }
+}
+
 }  // namespace
 
 AnswerIdentity Api::identity(const HttpRequest& request, const AnswerOptions& options) const {
@@ -162,7 +172,7 @@ void Api::complete(const HttpRequest& request, HttpResponse& response) {
 
 void Api::respond(std::vector<GenerationRequest> generations, std::shared_ptr<Answer> answer,
                   const AnswerOptions& options, const HttpRequest& request, HttpResponse& response) {
-  GenerationSet set(llm_, std::move(generations));  // what is refused has a status of its own
+  GenerationSet set = submit(llm_, std::move(generations), options);
   if (options.stream) {
     response.content_type = "text/event-stream; charset=utf-8";
     response.headers.emplace_back("Cache-Control", "no-cache");

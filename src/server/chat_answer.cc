@@ -10,7 +10,7 @@ namespace octet::server {
 namespace {
 
 struct ChatChoice {
-  explicit ChatChoice(ToolCallFormat format) : parser(format) {}
+  ChatChoice(ToolCallFormat format, const std::string& function) : parser(format, function) {}
 
   ToolCallParser parser;
   bool begun = false;  // the role was said
@@ -31,7 +31,7 @@ class ChatAnswer final : public Answer {
         logprobs_(request.logprobs),
         top_logprobs_(request.top_logprobs),
         parallel_tool_calls_(request.parallel_tool_calls) {
-    for (int i = 0; i < params_.n; ++i) choices_.emplace_back(format);
+    for (int i = 0; i < params_.n; ++i) choices_.emplace_back(format, request.tool_function);
   }
 
   std::string chunks(std::size_t, const GenerationUpdate& update) override {

@@ -75,27 +75,96 @@ void check_tool(const Json& tool, const std::string& path) {
   function_fields.object("parameters");
 }
 
-// Decides whether tools are shown to the model and its calls looked for.
+// References inside the schema of tool `index`, which becomes a definition of a larger one.
+void move_references(Json& schema, const std::string& root) {
+  if (schema.is_object() && schema.contains("$ref") && schema["$ref"].is_string()) {
+    const auto uri = schema["$ref"].get<std::string>();
+    if (uri.starts_with('#')) schema["$ref"] = root + uri.substr(1);
+  }
+  if (schema.is_structured())
+    for (Json& each : schema) move_references(each, root);
+}
+
+Json parameters_of(const Json& tool) {
+  const Fields function(tool["function"], "function");
+  const Json* parameters = function.object("parameters");
+  return parameters ? *parameters : Json{{"type", "object"}};
+}
+
+// An array of calls of any of the tools, as vLLM asks for it.
+Json calls_schema(const Json& tools, bool parallel) {
+  Json definitions = Json::object(), calls = Json::array();
+  for (std::size_t i = 0; i < tools.size(); ++i) {
+    const std::string root = "#/$defs/" + std::to_string(i);
+    Json parameters = parameters_of(tools[i]);
+    move_references(parameters, root);
+    definitions[std::to_string(i)] = std::move(parameters);
+    calls.push_back({{"type", "object"},
+                     {"properties",
+                      {{"name", {{"const", tools[i]["function"]["name"]}}}, {"parameters", {{"$ref", root}}}}},
+                     {"required", {"name", "parameters"}},
+                     {"additionalProperties", false}});
+  }
+  Json schema = {{"type", "array"}, {"items", {{"anyOf", std::move(calls)}}}, {"minItems", 1}};
+  if (!parallel) schema["maxItems"] = 1;
+  schema["$defs"] = std::move(definitions);
+  return schema;
+}
+
+// The answer must be a call: of the named function, or of any.
+void require_call(const Json& tools, const std::optional<std::string>& name, ChatRequest& request) {
+  if (request.params.structured_outputs)
+    refuse_field(request.answer.form_field, "expected one form for the answer, found another in tool_choice");
+  if (!name) {
+    request.params.structured_outputs = {.json = calls_schema(tools, request.parallel_tool_calls).dump()};
+    request.answer.form_field = "tools";
+    request.tool_calls = ToolCallFormat::array;
+    return;
+  }
+  for (std::size_t i = 0; i < tools.size(); ++i) {
+    if (tools[i]["function"]["name"] != *name) continue;
+    request.params.structured_outputs = {.json = parameters_of(tools[i]).dump()};
+    request.answer.form_field = element_path("tools", i) + ".function.parameters";
+    request.tool_calls = ToolCallFormat::arguments;
+    request.tool_function = *name;
+    return;
+  }
+  refuse_field("tool_choice.function.name", "expected one of the tools, found '" + *name + "'");
+}
+
+std::string named_function(const Json& choice) {
+  const Fields fields(choice, "tool_choice");
+  const std::string type = fields.string("type").value_or("function");
+  if (type != "function") refuse_field(fields.path("type"), "expected 'function', found '" + type + "'");
+  const Json* function = fields.object("function");
+  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
+  const auto name = Fields(*function, fields.path("function")).string("name");
+  if (!name) refuse_field("tool_choice.function.name", "expected a string, found nothing");
+  return *name;
+}
+
+// Decides whether tools are shown to the model, whether it must call them, and how its calls look.
 void read_tool_choice(const Fields& fields, const ToolCallOptions& options, ChatRequest& request) {
   const bool has_tools = !request.chat.tools_json.empty();
   const Json* choice = fields.find("tool_choice");
   if (choice && !choice->is_string() && !choice->is_object())
-    refuse_type("tool_choice", "'none', 'auto' or an object", *choice);
-  const std::string name = choice == nullptr     ? "auto"
+    refuse_type("tool_choice", "'none', 'auto', 'required' or an object", *choice);
+  const std::string kind = choice == nullptr     ? "auto"
                            : choice->is_string() ? choice->get<std::string>()
-                                                 : "a named function";
-  if (choice && !has_tools && name != "none" && name != "auto")
-    refuse_field("tool_choice", "has a meaning only with tools");
-  if (name == "none") {
+                                                 : "named";
+  if (kind == "none") {
     request.chat.tools_json.clear();
     return;
   }
-  if (name == "required" || name == "a named function")
-    throw ApiError(400,
-                   "tool_choice: " + name +
-                       " needs structured output, which this server does not have; 'auto' and 'none' work",
-                   "tool_choice", "unsupported_parameter");
-  if (name != "auto") refuse_field("tool_choice", "expected 'none' or 'auto', found '" + name + "'");
+  const bool must_call = kind == "required" || (choice && choice->is_object());
+  if (!must_call && kind != "auto")
+    refuse_field("tool_choice", "expected 'none', 'auto' or 'required', found '" + kind + "'");
+  if (must_call) {
+    if (!has_tools) refuse_field("tool_choice", "has a meaning only with tools");
+    const auto name = choice->is_object() ? std::optional(named_function(*choice)) : std::nullopt;
+    require_call(*fields.array("tools"), name, request);
+    return;
+  }
   if (!has_tools) return;
   if (!options.enabled || options.format == ToolCallFormat::none)
     refuse_field("tool_choice", "'auto' needs a server with --enable-auto-tool-choice and --tool-call-parser");
@@ -162,8 +231,8 @@ ChatRequest parse_chat_request(std::string_view body, const SamplingParams& defa
   request.params = read_sampling_params(fields, defaults);
   read_max_tokens(fields, request);
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(false);
-  read_tool_choice(fields, tools, request);
   request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);
+  read_tool_choice(fields, tools, request);
   read_logprobs(fields, request);
   return request;
 }

@@ -21,6 +21,7 @@ struct ChatRequest {
   int top_logprobs = 0;
   // How calls of the tools look; none where no tool was given or none may be called.
   ToolCallFormat tool_calls = ToolCallFormat::none;
+  std::string tool_function;        // whose arguments the answer is, with ToolCallFormat::arguments
   bool parallel_tool_calls = true;  // false: one call in an answer at most
 };
 

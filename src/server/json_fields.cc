@@ -78,6 +78,10 @@ void refuse_type(const std::string& path, const std::string& expected, const Jso
   refuse_field(path, "expected " + expected + ", found " + type_name(found));
 }
 
+bool asks_for_nothing(const Json* value) {
+  return value == nullptr || *value == false || (value->is_structured() && value->empty());
+}
+
 bool boolean_at(const Json& value, const std::string& path) {
   if (!value.is_boolean()) refuse_type(path, "a boolean", value);
   return value.get<bool>();

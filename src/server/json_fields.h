@@ -27,6 +27,9 @@ const char* type_name(const Json& value);
 // Throws ApiError 400: "path: message".
 [[noreturn]] void refuse_field(const std::string& path, const std::string& message);
 
+// Absent, null, false or empty.
+bool asks_for_nothing(const Json* value);
+
 // One value as a type; path is for the message. Whole numbers may be written as 5.0.
 bool boolean_at(const Json& value, const std::string& path);
 double number_at(const Json& value, const std::string& path);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/api_error.h"
+#include "server/structured_fields.h"
 
 namespace octet::server {
 
@@ -12,14 +13,7 @@ namespace {
 
 // Known to OpenAI's or vLLM's API, not supported here, and not to be ignored: the answer would be another one.
 constexpr std::pair<const char*, const char*> kUnsupported[] = {
-    {"guided_json", "structured output"},
-    {"guided_regex", "structured output"},
-    {"guided_choice", "structured output"},
-    {"guided_grammar", "structured output"},
-    {"structured_outputs", "structured output"},
-    {"guided_json_object", "structured output"},
-    {"structural_tag", "structured output"},
-
+    {"structural_tag", "structured output by tags"},
     {"allowed_token_ids", "allowed tokens"},
     {"bad_words", "forbidden words"},
     {"truncate_prompt_tokens", "truncation of prompts"},
@@ -35,24 +29,12 @@ constexpr std::pair<const char*, const char*> kUnsupported[] = {
   throw ApiError(400, path + ": " + what + " is not supported by this server", path, "unsupported_parameter");
 }
 
-// Absent, null, false, empty: nothing is asked for.
-bool asks_for_nothing(const Json* value) {
-  return value == nullptr || *value == false || (value->is_structured() && value->empty());
-}
-
 void refuse_what_is_not_there(const Fields& fields) {
   for (const auto& [name, what] : kUnsupported)
     if (!asks_for_nothing(fields.find(name))) refuse_unsupported(name, what);
   if (fields.boolean("use_beam_search").value_or(false)) refuse_unsupported("use_beam_search", "beam search");
   if (const auto best_of = fields.integer("best_of"); best_of && *best_of != fields.integer("n").value_or(1))
     refuse_unsupported("best_of", "a best_of other than n");
-  if (const Json* format = fields.object("response_format")) {
-    const Fields format_fields(*format, "response_format");
-    const std::string type = format_fields.string("type").value_or("text");
-    if (type != "text")
-      refuse_unsupported("response_format.type",
-                         "structured output ('" + type + "'; only 'text' is available)");
-  }
 }
 
 std::vector<std::string> read_stop(const Fields& fields) {
@@ -99,6 +81,7 @@ AnswerOptions read_answer_options(const Fields& fields) {
   AnswerOptions options;
   options.model = fields.string("model").value_or("");
   options.stream = fields.boolean("stream").value_or(false);
+  if (auto asked = read_form(fields)) options.form_field = asked->field;
   options.tokens_as_ids = fields.boolean("return_tokens_as_token_ids").value_or(false);
   if (const Json* object = fields.object("stream_options")) {
     if (!options.stream)
@@ -129,6 +112,7 @@ SamplingParams read_sampling_params(const Fields& fields, SamplingParams params)
                    "is not available with stream: true");  // nor in vLLM: events have no place for it
     params.prompt_logprobs = prompt_logprobs;
   }
+  if (auto asked = read_form(fields)) params.structured_outputs = std::move(asked->form);
   params.stop = read_stop(fields);
   params.logit_bias = read_logit_bias(fields);
   if (const Json* ids = fields.find("stop_token_ids"))

@@ -16,10 +16,11 @@ struct AnswerOptions {
   bool include_usage = false;     // stream_options: a last chunk with the usage
   bool continuous_usage = false;  // stream_options.continuous_usage_stats: the usage in every chunk
   bool tokens_as_ids = false;     // return_tokens_as_token_ids: "token_id:17" in place of texts
+  std::string form_field;         // where the request says what form its answers have; empty = nowhere
 };
 
 // Throws ApiError 400 naming the field: wrong types, and what would change the answer but is not there, such as
-// structured output.
+// beam search.
 AnswerOptions read_answer_options(const Fields& fields);
 
 // The fields over `params`, which are the checkpoint's own. max_tokens and logprobs, which the two kinds of

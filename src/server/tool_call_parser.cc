@@ -133,11 +133,23 @@ void ToolCallParser::take_llama(Found& found, bool ended) {
   pending_.clear();
 }
 
+// Calls as they become complete; what is between them is a bracket or a comma.
+void ToolCallParser::take_array(Found& found) {
+  while (true) {
+    const std::size_t begin = pending_.find('{');
+    const std::size_t size =
+        begin == pending_.npos ? pending_.npos : object_end(std::string_view(pending_).substr(begin));
+    if (size == pending_.npos || !take_call(std::string_view(pending_).substr(begin, size), found)) return;
+    pending_.erase(0, begin + size);
+  }
+}
+
 ToolCallParser::Found ToolCallParser::add(std::string_view text) {
   Found found;
   pending_ += text;
   if (format_ == ToolCallFormat::hermes) take_hermes(found, false);
   if (format_ == ToolCallFormat::llama3_json) take_llama(found, false);
+  if (format_ == ToolCallFormat::array) take_array(found);
   if (format_ == ToolCallFormat::none) found.content = std::exchange(pending_, {});
   return found;
 }
@@ -146,6 +158,7 @@ ToolCallParser::Found ToolCallParser::finish() {
   Found found;
   if (format_ == ToolCallFormat::hermes) take_hermes(found, true);
   if (format_ == ToolCallFormat::llama3_json) take_llama(found, true);
+  if (format_ == ToolCallFormat::arguments) found.calls.push_back({function_, std::exchange(pending_, {})});
   return found;
 }
 

@@ -9,11 +9,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace octet::server {
 
-enum class ToolCallFormat { none, hermes, llama3_json };
+// The last two are what structured output makes of a tool_choice: an array of calls, or the arguments of one
+// alone.
+enum class ToolCallFormat { none, hermes, llama3_json, array, arguments };
 
 // vLLM's names: "hermes", "llama3_json"; nothing for another.
 std::optional<ToolCallFormat> tool_call_format(std::string_view name);
@@ -31,7 +34,9 @@ struct ToolCall {
 
 class ToolCallParser {
  public:
-  explicit ToolCallParser(ToolCallFormat format) : format_(format) {}
+  // `function`: whose arguments they are.
+  explicit ToolCallParser(ToolCallFormat format, std::string function = {})
+      : format_(format), function_(std::move(function)) {}
 
   struct Found {
     std::string content;
@@ -48,9 +53,11 @@ class ToolCallParser {
   void take_text(std::size_t size, bool call_follows, bool ended, Found& found);
   void take_hermes(Found& found, bool ended);
   void take_llama(Found& found, bool ended);
+  void take_array(Found& found);
   bool take_call(std::string_view json, Found& found);
 
   ToolCallFormat format_;
+  std::string function_;
   std::string pending_;  // not given out yet
   std::string blanks_;   // hermes: in front of the call that pending_ may be
   bool inside_ = false;  // hermes: pending_ begins behind <tool_call>; llama: it begins a call

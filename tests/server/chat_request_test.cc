@@ -58,11 +58,20 @@ TEST(ChatRequest, NamesTheFieldThatIsWrong) {
            {R"("top_logprobs":2)", "top_logprobs"},
            {R"("logprobs":true,"top_logprobs":21)", "top_logprobs"},
            {R"("logprobs":true,"top_logprobs":-1)", "top_logprobs"},
-           {R"("response_format":{"type":"json_object"})", "response_format.type"},
-           {R"("response_format":{"type":"json_schema","json_schema":{}})", "response_format.type"},
+           {R"("response_format":{"type":"grammar"})", "response_format.type"},
+           {R"("response_format":{"type":"json_schema"})", "response_format.json_schema"},
+           {R"("response_format":{"type":"json_schema","json_schema":{}})", "response_format.json_schema.name"},
+           {R"("response_format":{"type":"json_schema","json_schema":{"name":"n","schema":"x"}})",
+            "response_format.json_schema.schema"},
            {R"("response_format":"text")", "response_format"},
-           {R"("guided_json":{"type":"object"})", "guided_json"},
-           {R"("structured_outputs":{"regex":"a"})", "structured_outputs"},
+           {R"("guided_json":5)", "guided_json"},
+           {R"("guided_regex":["a"])", "guided_regex"},
+           {R"("guided_choice":"a")", "guided_choice"},
+           {R"("guided_choice":["a",1])", "guided_choice[1]"},
+           {R"("guided_grammar":"x")", "guided_grammar"},
+           {R"("guided_regex":"a","structured_outputs":{"regex":"a"})", "structured_outputs.regex"},
+           {R"("structured_outputs":{"json_object":1})", "structured_outputs.json_object"},
+           {R"("structured_outputs":"a")", "structured_outputs"},
            {R"("prompt_logprobs":"1")", "prompt_logprobs"},
            {R"("bad_words":["a"])", "bad_words"},
            {R"("use_beam_search":true)", "use_beam_search"},
@@ -80,7 +89,6 @@ TEST(ChatRequest, NamesTheFieldThatIsWrong) {
            {R"("tools":[{"function":{"name":"f","parameters":"x"}}])", "tools[0].function.parameters"},
            {R"("tool_choice":"required")", "tool_choice"},
            {R"("tool_choice":5)", "tool_choice"},
-           {kTool + R"(,"tool_choice":"required")", "tool_choice"},
            {kTool + R"(,"tool_choice":"maybe")", "tool_choice"},
            {kTool + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})", "tool_choice"}})
     EXPECT_EQ(refused_field([&, &given = fields] { parse_chat(given); }), path) << fields;
@@ -170,6 +178,35 @@ TEST(ChatRequest, ToolsAreShownAndParsedAsToolChoiceSays) {
   EXPECT_EQ(parse_chat("").tool_calls, ToolCallFormat::none);
   EXPECT_EQ(refused_field([] { parse_chat(kTool, {}); }), "tool_choice");
   EXPECT_NO_THROW(parse_chat(kTool + R"(,"tool_choice":"none")", {}));
+}
+
+TEST(ChatRequest, FormsKeepTheOrderOfMembers) {
+  const ChatRequest request = parse_chat(
+      R"("response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"properties":{"z":{},"a":{}}}}})");
+  EXPECT_EQ(request.params.structured_outputs->json, R"({"properties":{"z":{},"a":{}}})");
+  EXPECT_EQ(request.answer.form_field, "response_format.json_schema.schema");
+  EXPECT_TRUE(parse_chat(R"("response_format":{"type":"json_object"})").params.structured_outputs->json_object);
+  EXPECT_EQ(parse_chat(R"("guided_json":"{}")").params.structured_outputs->json, "{}");
+  EXPECT_EQ(parse_chat(R"("structured_outputs":{"choice":["a","b"]})").params.structured_outputs->choice,
+            (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(parse_chat(R"("structured_outputs":null,"guided_json":null)").params.structured_outputs);
+}
+
+TEST(ChatRequest, AToolChoiceIsAForm) {
+  const std::string tools =
+      R"("tools":[{"function":{"name":"f"}},{"function":{"name":"g","parameters":{"$ref":"#/$defs/x","$defs":{"x":{}}}}}])";
+  const ChatRequest any = parse_chat(tools + R"(,"tool_choice":"required","parallel_tool_calls":false)", {});
+  EXPECT_EQ(any.tool_calls, ToolCallFormat::array);
+  const std::string schema = *any.params.structured_outputs->json;
+  EXPECT_NE(schema.find(R"("$ref":"#/$defs/1/$defs/x")"), schema.npos) << schema;
+  EXPECT_NE(schema.find(R"("maxItems":1)"), schema.npos) << schema;
+  const ChatRequest named =
+      parse_chat(tools + R"(,"tool_choice":{"type":"function","function":{"name":"g"}})", {});
+  EXPECT_EQ(named.tool_calls, ToolCallFormat::arguments);
+  EXPECT_EQ(named.tool_function, "g");
+  EXPECT_EQ(named.answer.form_field, "tools[1].function.parameters");
+  EXPECT_EQ(refused_field([&] { parse_chat(tools + R"(,"tool_choice":"required","guided_regex":"a")"); }),
+            "guided_regex");
 }
 
 TEST(ChatRequest, TemplateVariables) {

@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import unittest
+from typing import Literal, Optional
 
 from octet_server import Server
 import scripted_checkpoint
@@ -29,6 +30,10 @@ CALL = ["Let me look.\n", "<tool", "_call>\n", '{"name": "get_weather", ', '"arg
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather.", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}}}}]
 HELLO = [{"role": "user", "content": "Hello"}]
+PERSON = {
+    "type": "object", "required": ["age", "kind"], "additionalProperties": False, "properties": {
+        "age": {"type": "integer", "minimum": 0, "maximum": 130}, "kind": {"enum": ["x", "y\n", None]},
+        "tags": {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2}}}
 LONG = {"prompt": "a", "max_tokens": 60000, "ignore_eos": True}
 
 
@@ -193,8 +198,123 @@ class OpenAiClientTest(ServerTest):
             self.client.chat.completions.create(model="gpt", messages=HELLO)
         self.assertEqual(caught.exception.code, "model_not_found")
         with self.assertRaises(openai.BadRequestError) as caught:
-            self.client.chat.completions.create(model="scripted", messages=HELLO, response_format={"type": "json_object"})
-        self.assertIn("structured output", str(caught.exception))
+            self.client.chat.completions.create(model="scripted", messages=HELLO, response_format={
+                "type": "json_schema", "json_schema": {"name": "n", "schema": {
+                    "type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}}}})
+        self.assertEqual(caught.exception.param, "response_format.json_schema.schema.properties.a.uniqueItems")
+
+    # What the scripted model would write is none of these forms, and what it does not write is equally likely: with a
+    # temperature it is a random walk.
+
+    def check_person(self, text):
+        person = json.loads(text)
+        self.assertLessEqual({"age", "kind"}, set(person))
+        self.assertLessEqual(set(person), set(PERSON["properties"]))
+        self.assertTrue(isinstance(person["age"], int) and 0 <= person["age"] <= 130, person)
+        self.assertIn(person["kind"], ["x", "y\n", None])
+        self.assertTrue(1 <= len(person.get("tags", [True])) <= 2, person)
+        self.assertTrue(all(isinstance(tag, bool) for tag in person.get("tags", [])), person)
+
+    def test_json_schema(self):
+        asked = {"model": "scripted", "messages": HELLO, "temperature": 1, "seed": 1, "n": 6, "max_tokens": 2000, "response_format": {
+            "type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}}
+        got = self.client.chat.completions.create(**asked)
+        for choice in got.choices:
+            self.assertEqual(choice.finish_reason, "stop")
+            self.check_person(choice.message.content)
+        streamed = [""] * 6
+        for chunk in self.client.chat.completions.create(**asked, stream=True):
+            for choice in chunk.choices:
+                streamed[choice.index] += choice.delta.content or ""
+        self.assertEqual(streamed, [choice.message.content for choice in got.choices])
+        alone = self.client.chat.completions.create(**{**asked, "n": 1, "seed": 3})
+        self.assertEqual(alone.choices[0].message.content, streamed[2])
+
+    def test_parse(self):
+        import pydantic
+
+        class Size(pydantic.BaseModel):
+            width: int = pydantic.Field(ge=1, le=99)
+            unit: Literal["cm", "m"]
+
+        class Box(pydantic.BaseModel):
+            size: Size
+            full: Optional[bool]
+
+        for seed in range(4):
+            got = self.client.chat.completions.parse(model="scripted", messages=HELLO, response_format=Box, temperature=1, seed=seed,
+                                                     max_tokens=2000)
+            box = got.choices[0].message.parsed
+            self.assertIsInstance(box, Box)
+            self.assertTrue(1 <= box.size.width <= 99)
+
+    def test_vllm_forms(self):
+        def ask(prompt="a", **fields):
+            return self.client.completions.create(model="scripted", prompt=prompt, max_tokens=500,
+                                                  extra_body={"temperature": 0, **fields}).choices
+        self.assertEqual(ask(guided_choice=["xyz", "bcd"])[0].text, "bcd")
+        self.assertEqual(ask(structured_outputs={"choice": ["b", "x"]})[0].finish_reason, "stop")
+        self.assertEqual(ask(guided_regex="bcd|b[x-z]{3}")[0].text, "bcd")
+        together = ask(prompt=["a", "m", "q"], guided_regex="[a-p]{5}")
+        self.assertEqual([choice.text for choice in together], ["bcdef", "nopab", "abcde"])
+        self.check_person(ask(guided_json=PERSON, temperature=1, seed=5)[0].text)
+        self.check_person(ask(structured_outputs={"json": json.dumps(PERSON)}, temperature=1, seed=5)[0].text)
+        for seed in range(3):
+            choice = ask(structured_outputs={"json_object": True}, temperature=1, seed=seed)[0]
+            if choice.finish_reason == "stop":
+                self.assertIsInstance(json.loads(choice.text), dict)
+        logprobs = self.client.completions.create(model="scripted", prompt="a", max_tokens=5, logprobs=3,
+                                                  extra_body={"guided_choice": ["x", "b"]}).choices[0].logprobs
+        self.assertGreater(logprobs.token_logprobs[0], -0.01)  # of what the form allows
+        self.assertEqual(set(logprobs.top_logprobs[0]), {"b", "x"})
+
+    def test_a_call_can_be_required(self):
+        tools = [*TOOLS, {"type": "function", "function": {"name": "add", "parameters": {
+            "type": "object", "properties": {"a": {"$ref": "#/$defs/digit"}}, "required": ["a"], "additionalProperties": False,
+            "$defs": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}}}}}]
+        tools[0] = {"type": "function", "function": {"name": "get_weather", "parameters": {
+            "type": "object", "properties": {"city": {"enum": ["Köln", "Rom"]}}, "required": ["city"]}}}
+        asked = {"model": "scripted", "messages": HELLO, "tools": tools, "temperature": 1, "seed": 2, "max_tokens": 3000}
+
+        def check(call):
+            arguments = json.loads(call.function.arguments)
+            if call.function.name == "add":
+                self.assertIn(arguments["a"], range(10))
+            else:
+                self.assertEqual(call.function.name, "get_weather")
+                self.assertIn(arguments["city"], ["Köln", "Rom"])
+        for parallel in (True, False):
+            choice = self.client.chat.completions.create(**asked, tool_choice="required", parallel_tool_calls=parallel).choices[0]
+            self.assertEqual(choice.finish_reason, "tool_calls")
+            self.assertIsNone(choice.message.content)
+            for call in choice.message.tool_calls:
+                check(call)
+            self.assertTrue(parallel or len(choice.message.tool_calls) == 1)
+        named = {"type": "function", "function": {"name": "add"}}
+        choice = self.client.chat.completions.create(**asked, tool_choice=named).choices[0]
+        self.assertEqual((choice.finish_reason, choice.message.tool_calls[0].function.name), ("stop", "add"))
+        check(choice.message.tool_calls[0])
+        chunks = list(self.client.chat.completions.create(**asked, tool_choice=named, stream=True))
+        calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
+        self.assertEqual([call.function.arguments for call in calls], [choice.message.tool_calls[0].function.arguments])
+
+    def test_hostile_forms(self):
+        nested = {"type": "string"}
+        for _ in range(30):
+            nested = {"type": "array", "items": nested, "maxItems": 9000}
+        forms = [{"guided_regex": "([a-z ]{1,15}){1,15}"}, {"guided_regex": "(" * 60 + "a*" + ")*" * 60 + "b"}, {"guided_regex": "(.*a){100}"},
+                 {"guided_json": nested}, {"guided_json": {"type": "string", "maxLength": 10000}}, {"guided_json": {"$ref": "#"}},
+                 {"guided_json": {"anyOf": [{"$ref": "#"}] * 50 + [{"type": "null"}]}}, {"guided_choice": ["a" * 60000]}]
+        for form in forms:
+            with self.subTest(form=str(form)[:60]):
+                try:
+                    got = self.client.completions.create(model="scripted", prompt="a", max_tokens=20, extra_body=form)
+                    self.assertIn(got.choices[0].finish_reason, ("stop", "length"))
+                except openai.BadRequestError as error:
+                    self.assertTrue(error.param.startswith(next(iter(form))), error.param)
+                except openai.InternalServerError as error:
+                    self.assertIn("ms at one token", str(error))
+        self.assert_idle()
 
 
 class ApiTest(ServerTest):
@@ -263,11 +383,22 @@ class ApiTest(ServerTest):
             (chat, {"messages": HELLO, "temperature": -1}, "temperature"),
             (chat, {"messages": HELLO, "n": 0}, "n"), (chat, {"messages": HELLO, "n": 1 << 40}, "n"),
             (chat, {"messages": HELLO, "tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
-            (chat, {"messages": HELLO, "tools": TOOLS, "tool_choice": "required"}, "tool_choice"),
+            (chat, {"messages": HELLO, "tool_choice": "required"}, "tool_choice"),
+            (chat, {"messages": HELLO, "tools": TOOLS, "tool_choice": "must"}, "tool_choice"),
+            (chat, {"messages": HELLO, "tools": TOOLS, "tool_choice": {"function": {"name": "x"}}}, "tool_choice.function.name"),
+            (chat, {"messages": HELLO, "tool_choice": "required", "tools": [TOOLS[0], {"function": {"name": "f", "parameters": {
+                "type": "object", "properties": {"a": {"type": "strong"}}}}}]}, "tools[1].function.parameters.properties.a.type"),
+            (chat, {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
+             "response_format.json_schema.schema"),
+            (chat, {"messages": HELLO, "response_format": {"type": "json_object"}, "guided_regex": "a"}, "guided_regex"),
             (chat, {"messages": HELLO, "stream_options": {}}, "stream_options"),
             ("/v1/completions", {"prompt": [[1, "a"]]}, "prompt[0][1]"),
             ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
-            ("/v1/completions", {"prompt": "a", "guided_regex": "b+"}, "guided_regex"),
+            ("/v1/completions", {"prompt": "a", "guided_regex": "(?=b)"}, "guided_regex"),
+            ("/v1/completions", {"prompt": "a", "guided_choice": ["b", ""]}, "guided_choice[1]"),
+            ("/v1/completions", {"prompt": "a", "guided_choice": ["b", 1]}, "guided_choice[1]"),
+            ("/v1/completions", {"prompt": "a", "guided_grammar": "root ::= x"}, "guided_grammar"),
+            ("/v1/completions", {"prompt": "a", "structured_outputs": {"json": {"maxLength": 3}}}, "structured_outputs.json.maxLength"),
             ("/v1/completions", {"prompt": "a", "logit_bias": {"1": "x"}}, "logit_bias.1"),
             ("/v1/completions", {"prompt": "a", "logprobs": 21}, "logprobs"),
             ("/v1/completions", {"prompt": "a", "prompt_logprobs": 21}, "prompt_logprobs"),

@@ -185,5 +185,30 @@ TEST(ToolCallParser, Formats) {
   EXPECT_EQ(tool_call_format("mistral"), std::nullopt);
 }
 
+TEST(ToolCallParser, AnArrayOfCallsComesCallByCall) {
+  const std::string answer = R"([ {"name":"f","parameters":{"a":"}]"}} ,{"name":"g","parameters":{}}])";
+  ToolCallParser parser(ToolCallFormat::array);
+  std::vector<std::string> calls;
+  std::string content;
+  for (const char c : answer) {
+    const ToolCallParser::Found found = parser.add({&c, 1});
+    for (const ToolCall& call : found.calls) calls.push_back(call.name + call.arguments);
+    content += found.content;
+  }
+  EXPECT_TRUE(parser.finish().calls.empty());
+  EXPECT_TRUE(parser.found_calls());
+  EXPECT_EQ(calls, (std::vector<std::string>{R"(f{"a":"}]"})", "g{}"}));
+  EXPECT_EQ(content, "");
+}
+
+TEST(ToolCallParser, TheArgumentsOfOneFunctionAreTheWholeAnswer) {
+  ToolCallParser parser(ToolCallFormat::arguments, "f");
+  EXPECT_TRUE(parser.add(R"({"a":)").calls.empty());
+  EXPECT_TRUE(parser.add("1}").calls.empty());
+  const ToolCallParser::Found found = parser.finish();
+  ASSERT_EQ(found.calls.size(), 1u);
+  EXPECT_EQ(found.calls[0].name + found.calls[0].arguments, R"(f{"a":1})");
+}
+
 }  // namespace
 }  // namespace octet::server
