@@ -12,6 +12,13 @@ namespace octet::python {
 namespace nb = nanobind;
 
 void bind_options(nb::module_& m) {
+  nb::class_<StructuredOutputsParams>(m, "StructuredOutputsParams")
+      .def(nb::init<>())
+      .def_rw("json", &StructuredOutputsParams::json, nb::arg().none())
+      .def_rw("regex", &StructuredOutputsParams::regex, nb::arg().none())
+      .def_rw("choice", &StructuredOutputsParams::choice, nb::arg().none())
+      .def_rw("json_object", &StructuredOutputsParams::json_object);
+
   nb::class_<SamplingParams>(m, "SamplingParams")
       .def(nb::init<>())
       .def_rw("n", &SamplingParams::n)
@@ -33,6 +40,7 @@ void bind_options(nb::module_& m) {
       .def_rw("prompt_logprobs", &SamplingParams::prompt_logprobs, nb::arg().none())
       .def_rw("logit_bias", &SamplingParams::logit_bias)
       .def_rw("skip_special_tokens", &SamplingParams::skip_special_tokens)
+      .def_rw("structured_outputs", &SamplingParams::structured_outputs, nb::arg().none())
       .def("validate", &SamplingParams::validate);
 
   nb::class_<LLMOptions>(m, "LLMOptions")

@@ -29,7 +29,7 @@ from octet.errors import (
 from octet.llm import LLM
 from octet.outputs import CompletionOutput, Logprob, RequestMetrics, RequestOutput
 from octet.quantization import QuantizationArgs, QuantizationScheme
-from octet.sampling_params import RequestOutputKind, SamplingParams
+from octet.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 from octet.tokenizer import Tokenizer
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "RequestOutput",
     "RequestOutputKind",
     "SamplingParams",
+    "StructuredOutputsParams",
     "Tokenizer",
     "UnavailableError",
     "UnsupportedError",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import enum
 import inspect
+import json
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 
@@ -19,6 +21,40 @@ class RequestOutputKind(enum.Enum):
     CUMULATIVE = 0
     DELTA = 1
     FINAL_ONLY = 2
+
+
+@dataclasses.dataclass
+class StructuredOutputsParams:
+    """The form that an answer must have: exactly one of these. Source: vLLM's StructuredOutputsParams.
+
+    json: a JSON schema, as a dict or as text; pydantic's `Model.model_json_schema()` is one.
+    regex: an expression that all of the answer matches. choice: one of these texts. json_object: any JSON object.
+
+    Raises InvalidArgumentError where none or several are given, and for vLLM's grammar and structural_tag.
+    """
+
+    json: str | dict[str, Any] | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    structural_tag: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("grammar", "structural_tag"):
+            if getattr(self, name) is not None:
+                raise InvalidArgumentError(
+                    "is not supported; json, regex, choice and json_object are", f"structured_outputs.{name}"
+                )
+
+    def to_native(self) -> _octet.StructuredOutputsParams:
+        """The same as the C++ library takes it. Raises TypeError naming a field of the wrong type."""
+        native = _octet.StructuredOutputsParams()
+        schema = json.dumps(self.json) if isinstance(self.json, dict) else self.json
+        values = {"json": schema, "regex": self.regex, "choice": self.choice, "json_object": bool(self.json_object)}
+        for name, value in values.items():
+            set_field(native, name, value, f"SamplingParams: structured_outputs.{name}")
+        return native
 
 
 _PYTHON_ONLY = {"truncate_prompt_tokens", "output_kind"}
@@ -45,6 +81,7 @@ class SamplingParams:
     max_tokens: new tokens; None is up to max_model_len. min_tokens: none of the ends counts before.
     logprobs, prompt_logprobs: natural logarithms of the chosen (or the prompt's) token and these many likeliest.
     logit_bias: {token id: -100..100}. skip_special_tokens: leave them out of the text.
+    structured_outputs: StructuredOutputsParams, the form that an answer must have.
     truncate_prompt_tokens: keep only the last so many tokens of the prompt; None keeps all.
     output_kind: RequestOutputKind, what AsyncLLM.generate yields.
 
@@ -74,6 +111,7 @@ class SamplingParams:
         prompt_logprobs: int | None = None,
         logit_bias: dict[int, float] | None = None,
         skip_special_tokens: bool = True,
+        structured_outputs: StructuredOutputsParams | None = None,
         truncate_prompt_tokens: int | None = None,
         output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE,
         **other: Any,
@@ -99,6 +137,7 @@ class SamplingParams:
         self.prompt_logprobs = prompt_logprobs
         self.logit_bias = logit_bias
         self.skip_special_tokens = skip_special_tokens
+        self.structured_outputs = structured_outputs
         self.truncate_prompt_tokens = truncate_prompt_tokens
         self.output_kind = RequestOutputKind(output_kind)
         kept = self.truncate_prompt_tokens
@@ -120,6 +159,8 @@ class SamplingParams:
             value = getattr(self, name)
             if name == "logit_bias":
                 value = _numbers(value)
+            if name == "structured_outputs" and isinstance(value, StructuredOutputsParams):
+                value = value.to_native()
             set_field(native, name, value, f"SamplingParams: {name}")
         return native
 

@@ -17,7 +17,7 @@ from unittest import mock
 import checkpoints
 import octet
 import tiny_checkpoint
-from octet import LLM, SamplingParams
+from octet import LLM, SamplingParams, StructuredOutputsParams
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8)
 
@@ -75,6 +75,30 @@ class Generate(checkpoints.TinyModel):
         self.assertEqual(3, len(first.prompt_logprobs))
         self.assertIsNone(first.prompt_logprobs[0])
         self.assertIsNone(self.generate("abc", GREEDY)[0].outputs[0].logprobs)
+
+    def test_structured_outputs_give_the_answer_a_form(self) -> None:
+        integer = {"type": "integer", "minimum": 3, "maximum": 12}
+        schema = {"type": "object", "properties": {"a": integer}, "required": ["a"]}
+        no_blanks = {ord(blank): -100 for blank in " \n\r"}
+        form = StructuredOutputsParams(json=schema)
+        for seed in range(4):
+            params = SamplingParams(seed=seed, max_tokens=100, logit_bias=no_blanks, structured_outputs=form)
+            answer = self.generate("abc", params)[0].outputs[0]
+            self.assertEqual("stop", answer.finish_reason)
+            self.assertIn(json.loads(answer.text)["a"], range(3, 13))
+        for form, expected in (
+            (StructuredOutputsParams(choice=["one", "other"]), "^(one|other)$"),
+            (StructuredOutputsParams(regex="[a-c]{2,4}\\d"), "^[a-c]{2,4}\\d$"),
+        ):
+            params = SamplingParams(temperature=0, max_tokens=20, structured_outputs=form)
+            self.assertRegex(self.generate("abc", params)[0].outputs[0].text, expected)
+        bad = StructuredOutputsParams(json={"type": "object", "properties": {"a": {"not": {}}}})
+        with self.assertRaisesRegex(octet.InvalidArgumentError, r"structured_outputs\.json\.properties\.a\.not"):
+            self.generate("abc", SamplingParams(structured_outputs=bad))
+        with self.assertRaisesRegex(octet.InvalidArgumentError, "several"):
+            SamplingParams(structured_outputs=StructuredOutputsParams(regex="a", json_object=True))
+        with self.assertRaises(octet.InvalidArgumentError):
+            StructuredOutputsParams(grammar="root ::= x")
 
     def test_stops(self) -> None:
         whole = self.generate("abc", SamplingParams(temperature=0, max_tokens=12, ignore_eos=True))[0].outputs[0]
