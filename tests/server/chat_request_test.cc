@@ -90,7 +90,8 @@ TEST(ChatRequest, NamesTheFieldThatIsWrong) {
            {R"("tool_choice":"required")", "tool_choice"},
            {R"("tool_choice":5)", "tool_choice"},
            {kTool + R"(,"tool_choice":"maybe")", "tool_choice"},
-           {kTool + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})", "tool_choice"}})
+           {kTool + R"(,"tool_choice":{"type":"function","function":{"name":"x"}})",
+            "tool_choice.function.name"}})
     EXPECT_EQ(refused_field([&, &given = fields] { parse_chat(given); }), path) << fields;
 }
 
