@@ -1,9 +1,12 @@
 """The same model in transformers: float32 arithmetic, with a cache that stores what Octet's stores."""
 
+import contextlib
+import copy
 import functools
+import io
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.cache_utils import DynamicCache
 from transformers.utils import logging
 
@@ -16,6 +19,27 @@ FORMATS = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2, "floa
 def load(directory):
     logging.disable_progress_bar()
     return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def load_gguf(path):
+    """The model of a GGUF file, its weights dequantised to float32: a plain model, that can be saved."""
+    logging.disable_progress_bar()
+    # Its own progress bar has no switch.
+    with contextlib.redirect_stderr(io.StringIO()):
+        read = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = copy.deepcopy(read.config)
+    del config.quantization_config
+    config._attn_implementation = "eager"
+    model = type(read)(config).eval()
+    model.load_state_dict(read.state_dict())
+    return model
+
+
+def write_checkpoint(model, gguf, directory):
+    """Saves what load_gguf() gave, in its present dtype, with the tokenizer of the file."""
+    model.save_pretrained(directory)
+    with contextlib.redirect_stderr(io.StringIO()):
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(directory)
 
 
 class StoredCache(DynamicCache):
@@ -41,6 +65,12 @@ def through(dtype, scales=None):
         return (x / scale).clamp(-most, most).to(stored).float() * scale
 
     return store
+
+
+@torch.no_grad()
+def logits(model, ids, store):
+    """Logits [len(ids), vocab] of a model over a cache that keys and values are stored into."""
+    return model(torch.tensor([ids]), past_key_values=StoredCache(store, store), use_cache=True).logits[0]
 
 
 @torch.no_grad()
