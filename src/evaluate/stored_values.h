@@ -2,6 +2,7 @@
 //
 // A query that is a unit vector scores one dimension of a key, and attention to a single position returns its
 // value. So this works for every format that the kernels know, and shows what attention sees, scales included.
+// Values are exact; keys, which are scores, may differ by the rounding of float32.
 #pragma once
 
 #include <cstdint>

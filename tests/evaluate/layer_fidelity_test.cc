@@ -116,7 +116,7 @@ TEST(LayerFidelity, AFloat32CacheLosesNothingAndOthersLessTheFinerTheyAre) {
   const auto found = measure_layers(windows, exact, subjects, tiny.table, tiny.pool, nullptr);
   for (int layer = 0; layer < 2; ++layer) {
     const auto l = static_cast<std::size_t>(layer);
-    EXPECT_EQ(found[0][l].k[0].error, 0);
+    EXPECT_LT(found[0][l].k[0].error, 1e-13 * found[0][l].k[0].signal);  // read as scores: float32's rounding
     EXPECT_EQ(found[0][l].output[3].error, 0);  // the same kernels over the same numbers
     EXPECT_TRUE(std::isinf(found[0][l].v[1].sqnr_db()));
     for (std::size_t s = 1; s < 4; ++s)
