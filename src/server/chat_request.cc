@@ -24,13 +24,20 @@ Json read_content(const Json& content, const std::string& path) {
   return text;
 }
 
+// The function of a tool, of a call or of a choice, which has a name.
+Fields function_of(const Fields& fields) {
+  const Json* function = fields.object("function");
+  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
+  const Fields function_fields(*function, fields.path("function"));
+  if (!function_fields.string("name"))
+    refuse_field(function_fields.path("name"), "expected a string, found nothing");
+  return function_fields;
+}
+
 // Arguments come as JSON in a string; templates print the object itself.
 void open_arguments(Json& call, const std::string& path) {
   const Fields fields(call, path);
-  if (fields.object("function") == nullptr)
-    refuse_field(fields.path("function"), "expected an object, found nothing");
-  const Fields function(call["function"], fields.path("function"));
-  if (!function.string("name")) refuse_field(function.path("name"), "expected a string, found nothing");
+  const Fields function = function_of(fields);
   const Json* arguments = function.find("arguments");
   if (arguments == nullptr || !arguments->is_string()) return;
   const std::string text = arguments->get<std::string>();
@@ -66,16 +73,12 @@ void check_tool(const Json& tool, const std::string& path) {
   const Fields fields(tool, path);
   const std::string type = fields.string("type").value_or("function");
   if (type != "function") refuse_field(fields.path("type"), "expected 'function', found '" + type + "'");
-  const Json* function = fields.object("function");
-  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
-  const Fields function_fields(*function, fields.path("function"));
-  if (!function_fields.string("name"))
-    refuse_field(function_fields.path("name"), "expected a string, found nothing");
-  function_fields.string("description");
-  function_fields.object("parameters");
+  const Fields function = function_of(fields);
+  function.string("description");
+  function.object("parameters");
 }
 
-// References inside the schema of tool `index`, which becomes a definition of a larger one.
+// References inside a schema that becomes the definition `root` of a larger one.
 void move_references(Json& schema, const std::string& root) {
   if (schema.is_object() && schema.contains("$ref") && schema["$ref"].is_string()) {
     const auto uri = schema["$ref"].get<std::string>();
@@ -136,11 +139,7 @@ std::string named_function(const Json& choice) {
   const Fields fields(choice, "tool_choice");
   const std::string type = fields.string("type").value_or("function");
   if (type != "function") refuse_field(fields.path("type"), "expected 'function', found '" + type + "'");
-  const Json* function = fields.object("function");
-  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
-  const auto name = Fields(*function, fields.path("function")).string("name");
-  if (!name) refuse_field("tool_choice.function.name", "expected a string, found nothing");
-  return *name;
+  return *function_of(fields).string("name");
 }
 
 // Decides whether tools are shown to the model, whether it must call them, and how its calls look.
@@ -228,7 +227,7 @@ ChatRequest parse_chat_request(std::string_view body, const SamplingParams& defa
   request.answer = read_answer_options(fields);
   if (fields.boolean("echo").value_or(false)) refuse_field("echo", "is not supported for chats");
   request.chat = read_chat_prompt(fields);
-  request.params = read_sampling_params(fields, defaults);
+  request.params = read_sampling_params(fields, defaults, request.answer);
   read_max_tokens(fields, request);
   request.add_special_tokens = fields.boolean("add_special_tokens").value_or(false);
   request.parallel_tool_calls = fields.boolean("parallel_tool_calls").value_or(true);

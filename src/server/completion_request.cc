@@ -43,7 +43,7 @@ CompletionRequest parse_completion_request(std::string_view body, const Sampling
   if (const auto suffix = fields.string("suffix"); suffix && !suffix->empty())
     throw ApiError(400, "suffix: is not supported: the model writes forwards only", "suffix",
                    "unsupported_parameter");
-  request.params = read_sampling_params(fields, defaults);
+  request.params = read_sampling_params(fields, defaults, request.answer);
   if (const auto max_tokens = fields.integer("max_tokens")) request.params.max_tokens = max_tokens;
   request.params.logprobs = fields.integer("logprobs");
   request.echo = fields.boolean("echo").value_or(false);

@@ -81,7 +81,6 @@ AnswerOptions read_answer_options(const Fields& fields) {
   AnswerOptions options;
   options.model = fields.string("model").value_or("");
   options.stream = fields.boolean("stream").value_or(false);
-  if (auto asked = read_form(fields)) options.form_field = asked->field;
   options.tokens_as_ids = fields.boolean("return_tokens_as_token_ids").value_or(false);
   if (const Json* object = fields.object("stream_options")) {
     if (!options.stream)
@@ -93,7 +92,7 @@ AnswerOptions read_answer_options(const Fields& fields) {
   return options;
 }
 
-SamplingParams read_sampling_params(const Fields& fields, SamplingParams params) {
+SamplingParams read_sampling_params(const Fields& fields, SamplingParams params, AnswerOptions& answer) {
   set_if(params.n, fields.integer("n"));
   set_if(params.temperature, fields.number("temperature"));
   set_if(params.top_p, fields.number("top_p"));
@@ -112,7 +111,10 @@ SamplingParams read_sampling_params(const Fields& fields, SamplingParams params)
                    "is not available with stream: true");  // nor in vLLM: events have no place for it
     params.prompt_logprobs = prompt_logprobs;
   }
-  if (auto asked = read_form(fields)) params.structured_outputs = std::move(asked->form);
+  if (auto asked = read_form(fields)) {
+    params.structured_outputs = std::move(asked->form);
+    answer.form_field = std::move(asked->field);
+  }
   params.stop = read_stop(fields);
   params.logit_bias = read_logit_bias(fields);
   if (const Json* ids = fields.find("stop_token_ids"))

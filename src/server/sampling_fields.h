@@ -24,7 +24,7 @@ struct AnswerOptions {
 AnswerOptions read_answer_options(const Fields& fields);
 
 // The fields over `params`, which are the checkpoint's own. max_tokens and logprobs, which the two kinds of
-// request spell differently, are left alone. Ranges are the engine's to check.
-SamplingParams read_sampling_params(const Fields& fields, SamplingParams params);
+// request spell differently, are left alone. Sets answer.form_field. Ranges are the engine's to check.
+SamplingParams read_sampling_params(const Fields& fields, SamplingParams params, AnswerOptions& answer);
 
 }  // namespace octet::server
