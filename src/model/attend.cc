@@ -221,15 +221,26 @@ void attend(Step& step, int layer, const float* qkv, float* out) {
   const std::int64_t row_width =
       static_cast<std::int64_t>(step.config.num_heads + 2 * step.config.num_kv_heads) * step.config.head_dim;
   const std::size_t prefills = pieces.prefill_items.size();
+  const bool every_token = !step.is_last(layer) || step.observer != nullptr;
+  const auto is_used = [&](int token, int count) {
+    const std::vector<std::int32_t>& wanted = step.plan->logits_rows;
+    const auto next = std::lower_bound(wanted.begin(), wanted.end(), token);
+    return every_token || (next != wanted.end() && *next < token + count);
+  };
   step.pool.run(prefills + pieces.decode_items.size(), [&](std::size_t index, int thread) {
-    if (index < prefills)
-      run_prefill(step, pieces.prefill_items[index], layer, qkv, row_width, out, thread);
-    else
-      run_decode(step, pieces.decode_items[index - prefills], index - prefills, layer, qkv, row_width, thread);
+    if (index < prefills) {
+      const PrefillItem& item = pieces.prefill_items[index];
+      if (is_used(item.token, item.num_queries)) run_prefill(step, item, layer, qkv, row_width, out, thread);
+    } else {
+      const DecodeItem& item = pieces.decode_items[index - prefills];
+      if (is_used(item.token, 1)) run_decode(step, item, index - prefills, layer, qkv, row_width, thread);
+    }
   });
   // Merging reads what fits in the first-level cache: not worth a fork for a few sequences.
   constexpr std::size_t kParallelMerges = 16;
-  const auto merge = [&](std::size_t index, int) { run_merge(step, pieces.merge_items[index], view, out); };
+  const auto merge = [&](std::size_t index, int) {
+    if (is_used(pieces.merge_items[index].token, 1)) run_merge(step, pieces.merge_items[index], view, out);
+  };
   if (pieces.merge_items.size() >= kParallelMerges)
     step.pool.run(pieces.merge_items.size(), merge);
   else

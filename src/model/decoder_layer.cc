@@ -1,5 +1,7 @@
 #include "model/decoder_layer.h"
 
+#include <algorithm>
+
 namespace octet::model {
 
 namespace {
@@ -52,7 +54,10 @@ LayerWeights load_expert_layer(const LayerTensors& tensors, const ModelConfig& c
   return layer;
 }
 
-void attention(Step& step, const LayerWeights& w, int layer, const float* x, float* out) {
+namespace {
+
+// [T, H * d] attention of x [T, D] before the output projection; fills the cache.
+float* attention(Step& step, const LayerWeights& w, int layer, const float* x) {
   const ModelConfig& c = step.config;
   const int tokens = step.num_tokens();
   const int q_width = c.num_heads * c.head_dim;
@@ -66,13 +71,19 @@ void attention(Step& step, const LayerWeights& w, int layer, const float* x, flo
   if (c.qk_norm) norm_heads(step, w, qkv);
   rotate_and_store(step, layer, qkv);
   attend(step, layer, qkv, attended);
-  const Product o_product[] = {{&w.o, out, c.hidden_size}};
-  multiply(step, o_product, attended, q_width, tokens);
+  return attended;
 }
 
-void gated_mlp(Step& step, const LayerWeights& w, const float* x, float* out) {
+// Moves the rows [width] of the tokens whose logits are wanted to the front.
+void keep_logits_rows(const Step& step, float* rows, int width) {
+  const auto row = [&](std::size_t index) { return rows + index * static_cast<std::size_t>(width); };
+  const std::vector<std::int32_t>& wanted = step.plan->logits_rows;
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (const auto from = static_cast<std::size_t>(wanted[i]); from != i) std::copy_n(row(from), width, row(i));
+}
+
+void gated_mlp(Step& step, const LayerWeights& w, const float* x, float* out, int tokens) {
   const ModelConfig& c = step.config;
-  const int tokens = step.num_tokens();
   const int width = 2 * c.intermediate_size;
   float* gate_up = step.workspace.gate_up.data();
   const Product gate_up_products[] = {{&w.gate, gate_up, width}, {&w.up, gate_up + c.intermediate_size, width}};
@@ -82,21 +93,33 @@ void gated_mlp(Step& step, const LayerWeights& w, const float* x, float* out) {
   multiply(step, down_product, gate_up, width, tokens);
 }
 
+}  // namespace
+
 void run_pre_norm_layer(Step& step, const LayerWeights& w, int layer, float* hidden) {
-  const int tokens = step.num_tokens();
+  const ModelConfig& c = step.config;
   float* normed = step.workspace.normed.data();
   float* projected = step.workspace.projected.data();
+  int tokens = step.num_tokens();
   rms_norm(step, normed, hidden, w.attention_norm, tokens);
-  attention(step, w, layer, normed, projected);
-  if (step.config.post_norms) rms_norm(step, projected, projected, w.attention_post_norm, tokens);
-  add(step, hidden, projected);
+  float* attended = attention(step, w, layer, normed);
+  const int q_width = c.num_heads * c.head_dim;
+  if (step.is_last(layer)) {
+    keep_logits_rows(step, hidden, c.hidden_size);
+    keep_logits_rows(step, attended, q_width);
+    tokens = static_cast<int>(step.plan->logits_rows.size());
+    if (tokens == 0) return;
+  }
+  const Product o_product[] = {{&w.o, projected, c.hidden_size}};
+  multiply(step, o_product, attended, q_width, tokens);
+  if (c.post_norms) rms_norm(step, projected, projected, w.attention_post_norm, tokens);
+  add(step, hidden, projected, tokens);
   rms_norm(step, normed, hidden, w.mlp_norm, tokens);
   if (w.experts.empty())
-    gated_mlp(step, w, normed, projected);
+    gated_mlp(step, w, normed, projected, tokens);
   else
-    mixture_of_experts(step, w, normed, projected);
-  if (step.config.post_norms) rms_norm(step, projected, projected, w.mlp_post_norm, tokens);
-  add(step, hidden, projected);
+    mixture_of_experts(step, w, normed, projected, tokens);
+  if (c.post_norms) rms_norm(step, projected, projected, w.mlp_post_norm, tokens);
+  add(step, hidden, projected, tokens);
 }
 
 }  // namespace octet::model

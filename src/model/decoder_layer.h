@@ -26,17 +26,14 @@ struct ExpertNames {
 LayerWeights load_expert_layer(const LayerTensors& tensors, const ModelConfig& config,
                                const ExpertNames& names);
 
-// out [T, D] = attention of x [T, D], from the projections to the output projection; fills the cache.
-void attention(Step& step, const LayerWeights& weights, int layer, const float* x, float* out);
-// out [T, D] = down(activation(gate(x)) * up(x)).
-void gated_mlp(Step& step, const LayerWeights& weights, const float* x, float* out);
-// out [T, D] = the sum of gated MLPs of the experts_per_token experts that the router gives most weight, by
-// these weights; no other expert is read. A token's experts are summed in their order, whatever else is in the
-// step. Source: transformers 5.19 modeling_qwen3_moe and modeling_mixtral.
-void mixture_of_experts(Step& step, const LayerWeights& weights, const float* x, float* out);
+// out [num_tokens, D] = the sum of gated MLPs of the experts_per_token experts that the router gives most
+// weight, by these weights; no other expert is read. A token's experts are summed in their order, whatever else
+// is in the step. Source: transformers 5.19 modeling_qwen3_moe and modeling_mixtral.
+void mixture_of_experts(Step& step, const LayerWeights& weights, const float* x, float* out, int num_tokens);
 
 // hidden += attention(norm(hidden)); hidden += mlp(norm(hidden)), with experts where the layer has them; what
-// is added is normed first where the config has post_norms. hidden [T, D].
+// is added is normed first where the config has post_norms. hidden [T, D]; the last layer leaves [L, D], the
+// rows of the tokens whose logits are wanted, since nobody reads what it would make of the others.
 void run_pre_norm_layer(Step& step, const LayerWeights& weights, int layer, float* hidden);
 
 }  // namespace octet::model

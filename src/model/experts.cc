@@ -43,9 +43,8 @@ void choose_experts(const ModelConfig& c, const float* logits, int token,
 }
 
 // The tokens of each expert [E], in order.
-std::vector<std::vector<Routed>> route(Step& step, const LayerWeights& w, const float* x) {
+std::vector<std::vector<Routed>> route(Step& step, const LayerWeights& w, const float* x, int tokens) {
   const ModelConfig& c = step.config;
-  const int tokens = step.num_tokens();
   float* logits =
       step.workspace.router.reserve(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(c.num_experts));
   // In float32 whatever the linear layers round to: a near tie must not choose another expert.
@@ -87,14 +86,14 @@ void run_expert(Step& step, const ExpertWeights& w, const std::vector<Routed>& r
 
 }  // namespace
 
-void mixture_of_experts(Step& step, const LayerWeights& w, const float* x, float* out) {
+void mixture_of_experts(Step& step, const LayerWeights& w, const float* x, float* out, int num_tokens) {
   const ModelConfig& c = step.config;
-  const auto tokens = static_cast<std::size_t>(step.num_tokens());
+  const auto tokens = static_cast<std::size_t>(num_tokens);
   const std::size_t floats = tokens * static_cast<std::size_t>(c.hidden_size);
   step.workspace.expert_in.reserve(floats);
   step.workspace.expert_out.reserve(floats);
   step.workspace.gate_up.reserve(tokens * 2 * static_cast<std::size_t>(c.expert_intermediate_size));
-  const std::vector<std::vector<Routed>> routed = route(step, w, x);
+  const std::vector<std::vector<Routed>> routed = route(step, w, x, num_tokens);
   std::fill_n(out, floats, 0.0f);
   for (std::size_t e = 0; e < routed.size(); ++e)
     if (!routed[e].empty()) run_expert(step, w.experts[e], routed[e], x, out);

@@ -55,8 +55,8 @@ struct Model::Impl {
   void embed(const BatchPlan& plan, float* hidden);
   // logits [size] = cap * tanh(logits / cap).
   void cap_logits(float* logits, std::size_t size);
-  // Normalises the rows that want logits and multiplies them by the output matrix.
-  std::span<float> project(const BatchPlan& plan, const float* hidden);
+  // Normalises hidden [num_rows, D], as the last layer left it, and multiplies it by the output matrix.
+  std::span<float> project(const float* hidden, int num_rows);
 };
 
 Model::Model(std::shared_ptr<const files::Checkpoint> checkpoint, const kernels::KernelTable& table,
@@ -77,7 +77,7 @@ std::span<float> Model::forward(const BatchPlan& plan, kv::KvCache& cache) {
   for (int layer = 0; layer < impl_->config.num_layers; ++layer)
     impl_->architecture.run_layer(impl_->step, impl_->weights.layers[static_cast<std::size_t>(layer)], layer,
                                   hidden);
-  return impl_->project(plan, hidden);
+  return impl_->project(hidden, static_cast<int>(plan.logits_rows.size()));
 }
 
 QuantizedLayers Model::quantize_weights(Quantization quantization) {
@@ -116,6 +116,11 @@ void Model::Impl::check(const BatchPlan& plan, const kv::KvCache& cache) const {
   OCTET_CHECK(plan.positions.size() == tokens && plan.slot_mapping.size() == groups * tokens);
   OCTET_CHECK(plan.query_start.front() == 0 && plan.query_start.back() == plan.num_tokens());
   OCTET_CHECK(plan.prompt_lengths.size() == seqs);
+  std::int32_t previous = -1;
+  for (const std::int32_t row : plan.logits_rows) {
+    OCTET_CHECK(row > previous && row < plan.num_tokens());
+    previous = row;
+  }
   OCTET_CHECK(plan.block_tables.size() == groups * seqs * static_cast<std::size_t>(plan.max_blocks));
   const kv::KvLayout& layout = cache.layout();
   OCTET_CHECK(layout.num_layers() == config.num_layers && layout.num_kv_heads == config.num_kv_heads &&
@@ -164,17 +169,13 @@ void Model::Impl::cap_logits(float* logits, std::size_t size) {
   });
 }
 
-std::span<float> Model::Impl::project(const BatchPlan& plan, const float* hidden) {
-  const int rows = static_cast<int>(plan.logits_rows.size());
-  const auto width = static_cast<std::size_t>(config.hidden_size);
+std::span<float> Model::Impl::project(const float* hidden, int num_rows) {
   float* normed = workspace.normed.data();
-  for (std::size_t i = 0; i < plan.logits_rows.size(); ++i)
-    step.table.rms_norm(normed + i * width, hidden + static_cast<std::size_t>(plan.logits_rows[i]) * width,
-                        weights.final_norm.data(), config.hidden_size, config.rms_norm_eps);
-  const std::size_t size = plan.logits_rows.size() * static_cast<std::size_t>(config.vocab_size);
+  rms_norm(step, normed, hidden, weights.final_norm, num_rows);
+  const std::size_t size = static_cast<std::size_t>(num_rows) * static_cast<std::size_t>(config.vocab_size);
   float* logits = workspace.logits.reserve(size);
   const Product product[] = {{&weights.lm_head, logits, config.vocab_size}};
-  if (rows > 0) multiply(step, product, normed, config.hidden_size, rows);
+  if (num_rows > 0) multiply(step, product, normed, config.hidden_size, num_rows);
   if (config.final_logit_softcap > 0) cap_logits(logits, size);
   return {logits, size};
 }

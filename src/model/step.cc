@@ -174,9 +174,9 @@ void activate(Step& step, float* gate_up, int size, int num_tokens) {
   });
 }
 
-void add(Step& step, float* x, const float* y) {
+void add(Step& step, float* x, const float* y, int num_tokens) {
   const int size = step.config.hidden_size;
-  for_each_token(step, step.num_tokens(), size, [&](int t) {
+  for_each_token(step, num_tokens, size, [&](int t) {
     const std::int64_t row = static_cast<std::int64_t>(t) * size;
     step.table.add(x + row, y + row, size);
   });

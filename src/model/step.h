@@ -93,6 +93,7 @@ struct Step {
   int num_tokens() const { return plan->num_tokens(); }
   const LayerConfig& layer_config(int layer) const { return config.layers[static_cast<std::size_t>(layer)]; }
   const AttentionPieces& pieces_of(int layer) const;
+  bool is_last(int layer) const { return layer + 1 == config.num_layers; }
 };
 
 // Cuts the step's attention into pieces and sizes its buffers; begin() calls it.
@@ -115,7 +116,8 @@ void multiply(Step& step, std::span<const Product> products, const float* x, std
 // the cache.
 void rotate_and_store(Step& step, int layer, float* qkv);
 
-// out [T, H * d] = attention of q in the fused rows over the cache of `layer`.
+// out [T, H * d] = attention of q in the fused rows over the cache of `layer`; of the last layer, unless an
+// observer watches, only the rows of tokens whose logits are wanted are sure to be written.
 void attend(Step& step, int layer, const float* qkv, float* out);
 
 // Norms every head of q and k in the fused rows qkv [T, (H + 2K) * d].
@@ -126,6 +128,6 @@ void norm_heads(Step& step, const LayerWeights& weights, float* qkv);
 void activate(Step& step, float* gate_up, int size, int num_tokens);
 
 // x[t] += y[t], rows of hidden_size.
-void add(Step& step, float* x, const float* y);
+void add(Step& step, float* x, const float* y, int num_tokens);
 
 }  // namespace octet::model

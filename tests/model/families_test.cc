@@ -85,6 +85,26 @@ TEST_P(Families, ChunksDoNotMatter) {
   }
 }
 
+TEST_P(Families, TokensWhoseLogitsNobodyWantsChangeNothing) {
+  SequenceRunner runner(folder(GetParam()), one_thread());
+  const auto vocab = static_cast<std::ptrdiff_t>(runner.config().vocab_size);
+  // Logits after the last token of a prompt of 64, a decoded token and a prompt of 17: tokens 63, 64 and 81.
+  const auto last_of_each = [&](bool every_token) {
+    RunnerSequence whole, some, few;
+    const auto first = [&](int count) { return std::vector<std::int32_t>(ids_.begin(), ids_.begin() + count); };
+    runner.step({{&some, first(39)}}, every_token);
+    std::vector<float> logits =
+        runner.step({{&whole, ids_}, {&some, {ids_[39]}}, {&few, first(17)}}, every_token);
+    for (RunnerSequence* sequence : {&whole, &some, &few}) runner.release(*sequence);
+    if (!every_token) return logits;
+    EXPECT_EQ(logits.size(), static_cast<std::size_t>(82 * vocab));
+    std::vector<float> last(logits.begin() + 63 * vocab, logits.begin() + 65 * vocab);
+    last.insert(last.end(), logits.begin() + 81 * vocab, logits.end());
+    return last;
+  };
+  EXPECT_EQ(last_of_each(false), last_of_each(true));
+}
+
 TEST_P(Families, ABatchOfPromptsAndDecodesIsWhatEachIsAlone) {
   SequenceRunner runner(folder(GetParam()), one_thread());
   const auto vocab = static_cast<std::size_t>(runner.config().vocab_size);
