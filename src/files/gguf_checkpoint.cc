@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -35,6 +36,18 @@ constexpr std::array<Names, 3> kGemmaNames{{{"post_attention_norm", "post_attent
                                             {"ffn_norm", "pre_feedforward_layernorm"},
                                             {"post_ffw_norm", "post_feedforward_layernorm"}}};
 
+// Phi-3 has fewer and larger matrices.
+constexpr std::array<Names, 2> kPhi3Names{{{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}}};
+// Experts: the router, and tensors of [experts, rows, columns], of which * is one.
+constexpr std::array<Names, 4> kQwen3MoeNames{{{"ffn_gate_inp", "mlp.gate"},
+                                               {"ffn_gate_exps", "mlp.experts.*.gate_proj"},
+                                               {"ffn_up_exps", "mlp.experts.*.up_proj"},
+                                               {"ffn_down_exps", "mlp.experts.*.down_proj"}}};
+constexpr std::array<Names, 4> kMixtralNames{{{"ffn_gate_inp", "block_sparse_moe.gate"},
+                                              {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
+                                              {"ffn_up_exps", "block_sparse_moe.experts.*.w3"},
+                                              {"ffn_down_exps", "block_sparse_moe.experts.*.w2"}}};
+
 template <typename Table>
 std::string_view find_name(const Table& table, std::string_view name) {
   for (const auto& [from, to] : table)
@@ -52,20 +65,30 @@ class Translation {
   Translation(const GgufContents& contents, const std::string& file, const JsonValue& config)
       : contents_(contents),
         metadata_(contents, file),
+        model_type_(config.at("model_type").as_string()),
         gemma_(metadata_.architecture().starts_with("gemma")),
-        interleaved_(metadata_.architecture() == "llama"),
+        interleaved_(metadata_.architecture() == "llama" || metadata_.architecture() == "smollm3"),
         num_heads_(config.at("num_attention_heads").as_int()),
         num_kv_heads_(config.at("num_key_value_heads").as_int()),
         num_layers_(config.at("num_hidden_layers").as_int()),
+        num_experts_(config.find("num_local_experts") ? config.at("num_local_experts").as_int() : 0),
         attention_bias_(has_flag(config, "attention_bias")),
-        mlp_bias_(has_flag(config, "mlp_bias")) {}
+        mlp_bias_(has_flag(config, "mlp_bias")) {
+    if (const auto dense = config.find("mlp_only_layers"))
+      for (const JsonValue& layer : dense->elements()) dense_layers_.insert(layer.dump());
+  }
 
   void run(GgufCheckpoint& checkpoint) const {
     for (const TensorView& tensor : contents_.tensors) {
       // The config says what these factors say.
-      if (tensor.name == "rope_freqs.weight") continue;
-      TensorView translated = tensor;
+      if (tensor.name == "rope_freqs.weight" && model_type_ != "phi3") continue;
+      if (model_type_ == "phi3" && tensor.name.starts_with("rope_factors_")) continue;
       std::string name = translate_name(tensor);
+      if (const std::size_t star = name.find('*'); star != std::string::npos) {
+        add_experts(tensor, name, star, checkpoint);
+        continue;
+      }
+      TensorView translated = tensor;
       if (interleaved_ && name.find("self_attn.q_proj.") != std::string::npos)
         order_halves(translated, num_heads_, checkpoint);
       else if (interleaved_ && name.find("self_attn.k_proj.") != std::string::npos)
@@ -99,8 +122,7 @@ class Translation {
     const std::size_t dot = std::min(numbered.find('.'), numbered.size());
     const std::string layer(numbered.substr(0, dot));
     const std::string_view part = numbered.substr(std::min(dot + 1, numbered.size()));
-    std::string_view name = gemma_ ? find_name(kGemmaNames, part) : std::string_view();
-    if (name.empty()) name = find_name(kLayerNames, part);
+    const std::string_view name = find_part(layer, part);
     if (name.empty() || !takes(name, bias)) return {};
     std::int64_t number = -1;
     std::from_chars(layer.data(), layer.data() + layer.size(), number);
@@ -110,14 +132,47 @@ class Translation {
     return "model.layers." + layer + "." + std::string(name);
   }
 
+  std::string_view find_part(const std::string& layer, std::string_view part) const {
+    std::string_view name;
+    if (gemma_) name = find_name(kGemmaNames, part);
+    if (model_type_ == "phi3") name = find_name(kPhi3Names, part);
+    if (num_experts_ > 0) {
+      name = model_type_ == "mixtral" ? find_name(kMixtralNames, part) : find_name(kQwen3MoeNames, part);
+      // A layer has either kind of MLP.
+      if (name.empty() != dense_layers_.contains(layer) && part.starts_with("ffn_") && part != "ffn_norm")
+        return {};
+    }
+    return name.empty() ? find_name(kLayerNames, part) : name;
+  }
+
   // Whether the family's layers have a weight or a bias of this name.
   bool takes(std::string_view name, bool bias) const {
     const bool head_norm = name == "self_attn.q_norm" || name == "self_attn.k_norm";
-    if (!bias) return !head_norm || metadata_.architecture() == "qwen3" || metadata_.architecture() == "gemma3";
+    if (!bias && head_norm) return model_type_.starts_with("qwen3") || model_type_ == "gemma3_text";
+    if (!bias)
+      return model_type_ != "phi3" || (name != "self_attn.q_proj" && name != "self_attn.k_proj" &&
+                                       name != "self_attn.v_proj" && name != "mlp.gate_proj");
     if (name == "self_attn.o_proj") return attention_bias_;
     if (name.starts_with("mlp.")) return mlp_bias_;
-    return name.starts_with("self_attn.") && !head_norm &&
-           (attention_bias_ || metadata_.architecture() == "qwen2");
+    return name.starts_with("self_attn.") && !head_norm && (attention_bias_ || model_type_ == "qwen2");
+  }
+
+  // Each expert's matrix under a name of its own, `name` with its number at `star`.
+  void add_experts(const TensorView& tensor, const std::string& name, std::size_t star,
+                   GgufCheckpoint& checkpoint) const {
+    if (tensor.shape.size() != 3 || tensor.shape[0] != num_experts_ || tensor.data.empty())
+      tensor.fail("expected a matrix for each of " + std::to_string(num_experts_) +
+                  " experts, as expert_count has it, found " +
+                  (tensor.shape.size() == 3 ? std::to_string(tensor.data.empty() ? 0 : tensor.shape[0])
+                                            : std::to_string(tensor.shape.size()) + " dimensions"));
+    const std::size_t bytes = tensor.data.size() / static_cast<std::size_t>(num_experts_);
+    for (std::int64_t e = 0; e < num_experts_; ++e) {
+      TensorView expert = tensor;
+      expert.name.assign(name).replace(star, 1, std::to_string(e));
+      expert.shape.erase(expert.shape.begin());
+      expert.data = tensor.data.subspan(static_cast<std::size_t>(e) * bytes, bytes);
+      checkpoint.tensors.push_back(std::move(expert));
+    }
   }
 
   static std::byte* copy_of(TensorView& tensor, GgufCheckpoint& checkpoint) {
@@ -160,10 +215,12 @@ class Translation {
 
   const GgufContents& contents_;
   const GgufMetadata metadata_;
+  const std::string model_type_;
   const bool gemma_;
   const bool interleaved_;
-  const std::int64_t num_heads_, num_kv_heads_, num_layers_;
+  const std::int64_t num_heads_, num_kv_heads_, num_layers_, num_experts_;
   const bool attention_bias_, mlp_bias_;
+  std::set<std::string> dense_layers_;  // of a mixture, those without experts
 };
 
 }  // namespace

@@ -1,10 +1,10 @@
 // A GGUF file in the terms of a Hugging Face checkpoint: config.json from its metadata, tensors by the names
 // that transformers gives them.
 //
-// Tensors stay views into the file, quantised as they are, but for two kinds, which are copied: rows of q_proj
-// and k_proj where the file has them in the order of interleaved rotary embedding, and norm gains where the
-// file has added one to them. Source: llama.cpp's convert_hf_to_gguf.py, whose steps are undone here; gguf's
-// tables of names.
+// Tensors stay views into the file, quantised as they are, each expert of a mixture a part of the tensor that
+// holds all, but for two kinds, which are copied: rows of q_proj and k_proj where the file has them in the
+// order of interleaved rotary embedding, and norm gains where the file has added one to them. Source:
+// llama.cpp's convert_hf_to_gguf.py, whose steps are undone here; gguf's tables of names.
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "files/gguf_checkpoint.h"
@@ -20,14 +21,20 @@ struct Family {
   const char* class_name;
   const char* model_type;
 };
-// llama stands for Mistral too: its converter writes the same keys, and the window is a key of its own.
-constexpr std::array<Family, 5> kFamilies{{{"llama", "LlamaForCausalLM", "llama"},
+// llama stands for Mistral too: its converter writes the same keys, and the window is a key of its own. With
+// experts it is Mixtral.
+constexpr std::array<Family, 8> kFamilies{{{"llama", "LlamaForCausalLM", "llama"},
                                            {"qwen2", "Qwen2ForCausalLM", "qwen2"},
                                            {"qwen3", "Qwen3ForCausalLM", "qwen3"},
+                                           {"qwen3moe", "Qwen3MoeForCausalLM", "qwen3_moe"},
                                            {"gemma2", "Gemma2ForCausalLM", "gemma2"},
-                                           {"gemma3", "Gemma3ForCausalLM", "gemma3_text"}}};
+                                           {"gemma3", "Gemma3ForCausalLM", "gemma3_text"},
+                                           {"phi3", "Phi3ForCausalLM", "phi3"},
+                                           {"smollm3", "SmolLM3ForCausalLM", "smollm3"}}};
+constexpr Family kMixtral{"llama", "MixtralForCausalLM", "mixtral"};
 
 const Family& find_family(const GgufMetadata& metadata, const std::string& file) {
+  if (metadata.architecture() == "llama" && metadata.find("expert_count")) return kMixtral;
   std::string known;
   for (const Family& family : kFamilies) {
     if (family.architecture == metadata.architecture()) return family;
@@ -39,6 +46,7 @@ const Family& find_family(const GgufMetadata& metadata, const std::string& file)
 }
 
 void add_shape(const GgufMetadata& metadata, Json& config) {
+  constexpr std::string_view kValueLength = "attention.value_length", kRotaryDim = "rope.dimension_count";
   const std::int64_t hidden = metadata.size("embedding_length"), heads = metadata.size("attention.head_count");
   config["hidden_size"] = hidden;
   config["intermediate_size"] = metadata.size("feed_forward_length");
@@ -48,11 +56,16 @@ void add_shape(const GgufMetadata& metadata, Json& config) {
       metadata.find("attention.head_count_kv") ? metadata.size("attention.head_count_kv") : heads;
   const std::int64_t head_dim =
       metadata.find("attention.key_length") ? metadata.size("attention.key_length") : hidden / heads;
-  for (const char* key : {"attention.value_length", "rope.dimension_count"})
-    if (metadata.find(key) && metadata.size(key) != head_dim)
-      metadata.unsupported(key, std::to_string(metadata.size(key)) +
-                                    " is not run here; run is the keys' length " + std::to_string(head_dim));
   config["head_dim"] = head_dim;
+  for (const std::string_view key : {kValueLength, kRotaryDim}) {
+    if (!metadata.find(key) || metadata.size(key) == head_dim) continue;
+    const std::int64_t size = metadata.size(key);
+    if (key != kRotaryDim || metadata.architecture() != "phi3" || size > head_dim)
+      metadata.unsupported(
+          key, std::to_string(size) + " is not run here; run is the keys' length " + std::to_string(head_dim));
+    // transformers rounds the product down: half more keeps it at `size`.
+    config["partial_rotary_factor"] = (static_cast<double>(size) + 0.5) / static_cast<double>(head_dim);
+  }
   config["max_position_embeddings"] = metadata.size("context_length");
   config["rms_norm_eps"] = metadata.at("attention.layer_norm_rms_epsilon").as_double();
   const TensorView& embedding = metadata.tensor("token_embd.weight");
@@ -103,6 +116,21 @@ Json llama3_scaling(const TensorView& factors, double theta, std::int64_t head_d
           {"original_max_position_embeddings", 8192}};
 }
 
+// Phi-3's converter writes two tensors of factors; it may leave out the type.
+bool has_longrope(const GgufMetadata& metadata) {
+  const GgufValue* type = metadata.find("rope.scaling.type");
+  return metadata.architecture() == "phi3" &&
+         (type ? type->as_string() == "longrope" : metadata.find_tensor("rope_factors_long.weight") != nullptr);
+}
+
+Json longrope_scaling(const GgufMetadata& metadata) {
+  return {{"rope_type", "longrope"},
+          {"short_factor", metadata.tensor("rope_factors_short.weight").to_floats()},
+          {"long_factor", metadata.tensor("rope_factors_long.weight").to_floats()},
+          {"original_max_position_embeddings", metadata.size("rope.scaling.original_context_length")},
+          {"attention_factor", metadata.at("rope.scaling.attn_factor").as_double()}};
+}
+
 // A key that is not known here could change every frequency.
 void refuse_other_scaling(const GgufMetadata& metadata) {
   constexpr std::array<std::string_view, 6> kKnown{"type",      "factor",         "original_context_length",
@@ -113,6 +141,7 @@ void refuse_other_scaling(const GgufMetadata& metadata) {
     if (!value.key().starts_with(prefix)) continue;
     const std::string_view name = std::string_view(value.key()).substr(prefix.size());
     if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;
+    if (name == "attn_factor" && has_longrope(metadata)) continue;
     const bool is_factor = std::find(kFactors.begin(), kFactors.end(), name) != kFactors.end();
     if (is_factor && value.as_double() == 1.0) continue;
     metadata.unsupported("rope.scaling." + printable(name),
@@ -135,6 +164,10 @@ void add_rope(const GgufMetadata& metadata, Json& config) {
   const double theta = base ? base->as_double() : 10000.0;
   config["rope_theta"] = theta;
   refuse_other_scaling(metadata);
+  if (has_longrope(metadata)) {
+    config["rope_scaling"] = longrope_scaling(metadata);
+    return;
+  }
   // Without a type a factor is linear; files of Llama 2 have it under the second name.
   const char* factor_key = metadata.find("rope.scale_linear") ? "rope.scale_linear" : "rope.scaling.factor";
   const GgufValue* type = metadata.find("rope.scaling.type");
@@ -181,14 +214,59 @@ void add_gemma(const GgufMetadata& metadata, Json& config) {
   cap("final_logit_softcapping", "final_logit_softcapping");
 }
 
-void add_biases(const GgufMetadata& metadata, Json& config) {
-  const auto has = [&](const char* name) { return metadata.find_tensor(name) != nullptr; };
-  const bool q = has("blk.0.attn_q.bias");
-  const std::string& architecture = metadata.architecture();
-  if (architecture == "llama" || architecture == "qwen3") config["attention_bias"] = q;
-  if (architecture == "llama") config["mlp_bias"] = has("blk.0.ffn_down.bias");
-  if (architecture == "llama" && metadata.find("attention.sliding_window"))
-    config["sliding_window"] = metadata.size("attention.sliding_window");
+// Experts weigh by a softmax, and those that are chosen by their share of it.
+void add_experts(const GgufMetadata& metadata, Json& config) {
+  const auto refuse_unless_one = [&](const char* key) {
+    if (const GgufValue* value = metadata.find(key); value && value->as_double() != 1.0)
+      metadata.unsupported(key, "is not run here; run is 1");
+  };
+  refuse_unless_one("expert_gating_func");  // the softmax
+  refuse_unless_one("expert_weights_scale");
+  config["num_local_experts"] = metadata.size("expert_count");
+  config["num_experts_per_tok"] = metadata.size("expert_used_count");
+  // Where the file does not say so, as every published model of these families does it.
+  const GgufValue* norm = metadata.find("expert_weights_norm");
+  config["norm_topk_prob"] = !norm || norm->as_bool();
+  if (metadata.architecture() == "llama") {
+    if (norm && !norm->as_bool())
+      metadata.unsupported("expert_weights_norm", "false is not run here; run is true");
+    return;
+  }
+  config["moe_intermediate_size"] = metadata.size("expert_feed_forward_length");
+  std::set<std::string_view> routers;
+  for (const TensorView& tensor : metadata.contents().tensors)
+    if (tensor.name.ends_with(".ffn_gate_inp.weight")) routers.insert(tensor.name);
+  const std::int64_t layers = metadata.size("block_count");
+  if (layers > static_cast<std::int64_t>(metadata.contents().tensors.size()))
+    metadata.at("block_count").fail(std::to_string(layers) + " layers are more than there are tensors");
+  config["mlp_only_layers"] = Json::array();
+  for (std::int64_t layer = 0; layer < layers; ++layer)
+    if (!routers.contains("blk." + std::to_string(layer) + ".ffn_gate_inp.weight"))
+      config["mlp_only_layers"].push_back(layer);
+}
+
+// What a family has beside the decoder that all are.
+void add_family(const GgufMetadata& metadata, const Family& family, Json& config) {
+  const std::string_view name = family.model_type;
+  const auto among = [&](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const auto has = [&](const char* tensor) { return metadata.find_tensor(tensor) != nullptr; };
+  if (among({"gemma2", "gemma3_text"}))
+    add_gemma(metadata, config);
+  else
+    config["hidden_act"] = "silu";
+  if (among({"qwen2", "qwen3", "qwen3_moe", "smollm3"})) config["use_sliding_window"] = false;
+  if (among({"llama", "qwen3", "qwen3_moe", "smollm3"})) config["attention_bias"] = has("blk.0.attn_q.bias");
+  if (among({"llama", "smollm3"})) config["mlp_bias"] = has("blk.0.ffn_down.bias");
+  if (among({"mixtral", "qwen3_moe"})) add_experts(metadata, config);
+  // llama.cpp counts the same layers; the file does not.
+  if (name == "smollm3") config["no_rope_layer_interval"] = 4;
+  constexpr const char* kWindow = "attention.sliding_window";
+  if (among({"llama", "mixtral"}) && metadata.find(kWindow))
+    config["sliding_window"] = metadata.size(kWindow);
+  else if (name == "phi3" && metadata.at(kWindow).as_int(0, INT32_MAX) != 0)  // 0 is none
+    config["sliding_window"] = metadata.size(kWindow);
 }
 
 // Every token that ends an answer, as llama.cpp ends one: of the text, of a turn, of a message.
@@ -220,11 +298,7 @@ std::string gguf_config_json(const GgufContents& contents, const std::string& fi
   config["model_type"] = family.model_type;
   add_shape(metadata, config);
   add_rope(metadata, config);
-  const bool gemma = family.architecture.starts_with("gemma");
-  if (!gemma) config["hidden_act"] = "silu";
-  if (family.architecture == "qwen2" || family.architecture == "qwen3") config["use_sliding_window"] = false;
-  if (gemma) add_gemma(metadata, config);
-  add_biases(metadata, config);
+  add_family(metadata, family, config);
   add_end_tokens(metadata, config);
   return config.dump();
 }

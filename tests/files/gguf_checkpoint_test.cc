@@ -147,6 +147,106 @@ TEST_F(GgufCheckpointTest, GemmaKeepsItsNormsWithoutTheOne) {
             50.0);
 }
 
+TEST_F(GgufCheckpointTest, Phi3HasItsFactorsInTensors) {
+  const auto phi3 = [] { return model("phi3").number("phi3.attention.sliding_window", 0); };
+  const auto longrope = [&] {
+    return phi3()
+        .number("phi3.rope.dimension_count", 6)
+        .number("phi3.rope.scaling.original_context_length", 32)
+        .real("phi3.rope.scaling.attn_factor", 1.25f)
+        .tensor("rope_factors_long.weight", kF32, {3}, floats(3, 2.0f))
+        .tensor("rope_factors_short.weight", kF32, {3}, floats(3, 1.0f));
+  };
+  const std::string expected =
+      R"({"rope_type":"longrope","short_factor":[1.0,2.0,3.0],"long_factor":[2.0,3.0,4.0],)"
+      R"("original_max_position_embeddings":32,"attention_factor":1.25})";
+  const Checkpoint checkpoint = open(longrope().tensor("blk.0.attn_qkv.weight", kF32, {64, 32}, floats(2048)));
+  EXPECT_EQ(checkpoint.config().at("rope_scaling").dump(), expected);
+  EXPECT_EQ(static_cast<int>(8 * checkpoint.config().at("partial_rotary_factor").as_double()), 6);
+  EXPECT_NE(checkpoint.find("model.layers.0.self_attn.qkv_proj.weight"), nullptr);
+  EXPECT_FALSE(checkpoint.config().find("sliding_window"));
+  EXPECT_EQ(open(longrope().text("phi3.rope.scaling.type", "longrope")).config().at("rope_scaling").dump(),
+            expected);
+  EXPECT_FALSE(
+      open(phi3().number("phi3.rope.scaling.original_context_length", 128)).config().find("rope_scaling"));
+  EXPECT_EQ(
+      open(model("phi3").number("phi3.attention.sliding_window", 2047)).config().at("sliding_window").as_int(),
+      2047);
+  using enum ErrorCode;
+  refused(invalid_file, {"phi3.attention.sliding_window", "missing"}, model("phi3"));
+  refused(invalid_file, {"rope_factors_short.weight", "missing"},
+          phi3().tensor("rope_factors_long.weight", kF32, {4}, floats(4, 1.0f)));
+  refused(unsupported, {"phi3.rope.scaling.attn_factor", "run is 1"},
+          phi3().real("phi3.rope.scaling.attn_factor", 1.25f));
+  refused(unsupported, {"phi3.rope.dimension_count", "10", "8"},
+          phi3().number("phi3.rope.dimension_count", 10));
+  for (const char* part : {"attn_q", "ffn_gate"})
+    refused(unsupported, {std::string("blk.0.") + part + ".weight", "not known", "phi3"},
+            phi3().tensor(std::string("blk.0.") + part + ".weight", kF32, {32, 32}, floats(1024)));
+  refused(unsupported, {"rope_factors_long.weight", "not known"},
+          model("llama").tensor("rope_factors_long.weight", kF32, {4}, floats(4)));
+}
+
+TEST_F(GgufCheckpointTest, ExpertsOfOneTensorAreTakenApart) {
+  const auto mixture = [](const std::string& architecture) {
+    return model(architecture)
+        .number(architecture + ".expert_count", 3)
+        .number(architecture + ".expert_used_count", 2)
+        .number(architecture + ".expert_feed_forward_length", 2)
+        .tensor("blk.0.ffn_gate_inp.weight", kF32, {3, 32}, floats(96))
+        .tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192));
+  };
+  const auto expect_experts = [](const Checkpoint& checkpoint, const std::string& prefix,
+                                 const std::string& name) {
+    EXPECT_EQ(checkpoint.config().at("num_local_experts").as_int(), 3);
+    EXPECT_EQ(checkpoint.config().at("num_experts_per_tok").as_int(), 2);
+    EXPECT_EQ(checkpoint.at("model.layers.0." + prefix + ".gate.weight").shape,
+              (std::vector<std::int64_t>{3, 32}));
+    for (int e = 0; e < 3; ++e) {
+      const TensorView& up =
+          checkpoint.at("model.layers.0." + prefix + ".experts." + std::to_string(e) + "." + name + ".weight");
+      EXPECT_EQ(up.shape, (std::vector<std::int64_t>{2, 32}));
+      EXPECT_EQ(up.to_floats().front(), static_cast<float>(64 * e));
+      EXPECT_EQ(up.to_floats().back(), static_cast<float>(64 * e + 63));
+    }
+  };
+  {
+    const Checkpoint qwen = open(mixture("qwen3moe"));
+    EXPECT_EQ(qwen.config().at("architectures").dump(), R"(["Qwen3MoeForCausalLM"])");
+    EXPECT_EQ(qwen.config().at("moe_intermediate_size").as_int(), 2);
+    EXPECT_EQ(qwen.config().at("mlp_only_layers").dump(), "[]");
+    expect_experts(qwen, "mlp", "up_proj");
+  }
+  {
+    const Checkpoint mixtral = open(mixture("llama"));
+    EXPECT_EQ(mixtral.config().at("architectures").dump(), R"(["MixtralForCausalLM"])");
+    expect_experts(mixtral, "block_sparse_moe", "w3");
+  }
+  EXPECT_FALSE(open(mixture("qwen3moe").flag("qwen3moe.expert_weights_norm", false))
+                   .config()
+                   .at("norm_topk_prob")
+                   .as_bool());
+  using enum ErrorCode;
+  refused(unsupported, {"llama.expert_weights_norm", "true"},
+          mixture("llama").flag("llama.expert_weights_norm", false));
+  refused(unsupported, {"qwen3moe.expert_gating_func", "run is 1"},
+          mixture("qwen3moe").number("qwen3moe.expert_gating_func", 2));
+  refused(unsupported, {"llama.expert_weights_scale", "run is 1"},
+          mixture("llama").real("llama.expert_weights_scale", 2.5f));
+  refused(invalid_file, {"blk.0.ffn_down_exps.weight", "3", "found 2"},
+          mixture("qwen3moe").tensor("blk.0.ffn_down_exps.weight", kF32, {2, 32, 2}, floats(128)));
+  refused(invalid_file, {"blk.0.ffn_down_exps.weight", "3", "2 dimensions"},
+          mixture("qwen3moe").tensor("blk.0.ffn_down_exps.weight", kF32, {3, 32}, floats(96)));
+  // A layer has one kind of MLP, and a family without experts has none of theirs.
+  for (const char* architecture : {"llama", "qwen3moe"})
+    refused(unsupported, {"blk.0.ffn_up.weight", "not known"},
+            mixture(architecture).tensor("blk.0.ffn_up.weight", kF32, {64, 32}, floats(2048)));
+  refused(unsupported, {"blk.0.ffn_up_exps.weight", "not known"},
+          model("qwen3").tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192)));
+  refused(invalid_file, {"qwen3moe.expert_feed_forward_length", "missing"},
+          model("qwen3moe").number("qwen3moe.expert_count", 3).number("qwen3moe.expert_used_count", 2));
+}
+
 TEST_F(GgufCheckpointTest, Llama3ScalingIsFoundInItsFactors) {
   // head_dim 8 and theta 5e5: wavelengths 6.3, 167, 4443 and 118138 tokens, of which the last are stretched.
   const auto factors = [](float third, float last) {
