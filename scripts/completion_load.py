@@ -24,6 +24,7 @@ class Answer:
     ended: float = 0.0
     text_times: list[float] = field(default_factory=list)  # of each event with text: of one token, as a rule
     prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt
     completion_tokens: int = 0
     done: bool = False
     error: str = ""
@@ -38,9 +39,13 @@ class Answer:
             self.error = data[:200].decode(errors="replace")
         elif b'"usage":{' in data:
             usage = json.loads(data)["usage"]
-            self.prompt_tokens, self.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+            self.take_usage(usage)
         elif b'"text":""' not in data:
             self.text_times.append(now)
+
+    def take_usage(self, usage):
+        self.prompt_tokens, self.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+        self.cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
 
     def failure(self):
         """Why this is no complete answer; empty where it is one."""
@@ -76,16 +81,17 @@ async def _pieces(reader, chunked):
         yield piece
 
 
-async def _ask(port, request):
+async def ask(port, request, path="/v1/completions", kind=Answer):
+    """One streamed answer, whole or not: a `kind`."""
     # Sampling is greedy and does not stop early, so that every server writes the same number of tokens.
     body = json.dumps({"model": "model", "temperature": 0, "ignore_eos": True, "stream": True,
                        "stream_options": {"include_usage": True}, **request}).encode()
-    answer = Answer(expected_tokens=request["max_tokens"], begun=time.perf_counter())
+    answer = kind(expected_tokens=request["max_tokens"], begun=time.perf_counter())
     writer = None
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.write(b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                     b"Connection: close\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)) + body)
         status, chunked = await _read_head(reader)
         rest = b""
         async for piece in _pieces(reader, chunked):
@@ -109,16 +115,16 @@ async def _run_all(port, requests, concurrency):
 
     async def client():
         for request in waiting:
-            answers.append(await _ask(port, request))
+            answers.append(await ask(port, request))
 
     await asyncio.gather(*(client() for _ in range(concurrency)))
     return answers
 
 
 async def _ask_beside(port, request, later, pause):
-    first = asyncio.create_task(_ask(port, request))
+    first = asyncio.create_task(ask(port, request))
     await asyncio.sleep(pause)
-    return await asyncio.gather(first, _ask(port, later))
+    return await asyncio.gather(first, ask(port, later))
 
 
 def run_beside(port, request, later, pause):
@@ -134,7 +140,7 @@ def run_beside(port, request, later, pause):
             "first_token": first_token - other.begun}
 
 
-def _own_cpu_seconds():
+def own_cpu_seconds():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
@@ -148,17 +154,23 @@ def _median_and_p99(values):
 
 def run_load(port, requests, concurrency):
     """Sends the requests, `concurrency` at a time, and sums up: times in seconds, [median, 99th percentile]."""
-    cpu, begun = _own_cpu_seconds(), time.perf_counter()
+    cpu, begun = own_cpu_seconds(), time.perf_counter()
     answers = asyncio.run(_run_all(port, requests, concurrency))
-    seconds, cpu = time.perf_counter() - begun, _own_cpu_seconds() - cpu
+    seconds, cpu = time.perf_counter() - begun, own_cpu_seconds() - cpu
+    return {**sum_up(answers, seconds), "concurrency": concurrency, "client_cpu_share": cpu / seconds}
+
+
+def sum_up(answers, seconds):
+    """The figures of answers that were got in so many seconds; only whole ones count."""
     failures = [answer.failure() for answer in answers if answer.failure()]
     whole = [answer for answer in answers if not answer.failure()]
     output_tokens = sum(answer.completion_tokens for answer in whole)
     prompt_tokens = sum(answer.prompt_tokens for answer in whole)
     gaps = [later - earlier for answer in whole for earlier, later in zip(answer.text_times, answer.text_times[1:])]
-    return {"requests": len(answers), "failures": failures, "concurrency": concurrency, "seconds": seconds,
-            "prompt_tokens": prompt_tokens, "output_tokens": output_tokens,
+    return {"requests": len(answers), "failures": failures, "seconds": seconds,
+            "prompt_tokens": prompt_tokens, "cached_tokens": sum(answer.cached_tokens for answer in whole),
+            "output_tokens": output_tokens,
             "output_tokens_per_second": output_tokens / seconds,
             "total_tokens_per_second": (output_tokens + prompt_tokens) / seconds,
             "time_to_first_token": _median_and_p99([answer.text_times[0] - answer.begun for answer in whole]),
-            "inter_token_latency": _median_and_p99(gaps), "client_cpu_share": cpu / seconds}
+            "inter_token_latency": _median_and_p99(gaps)}

@@ -1,5 +1,6 @@
 """scripts/bench-serve on a scripted checkpoint, and that its client calls a broken answer broken."""
 
+import contextlib
 import json
 import pathlib
 import socket
@@ -11,7 +12,9 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
+from chat_turns import LlamaAnswer, OctetAnswer, run_turns  # noqa: E402
 from completion_load import run_load  # noqa: E402
+from octet_server import Server  # noqa: E402
 import scripted_checkpoint  # noqa: E402
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -24,23 +27,40 @@ def chunks(*pieces):
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
 
 
-def ask(*sent):
-    """What run_load makes of a server that sends these bytes to each request for two tokens, and hangs up."""
-    listener = socket.create_server(("127.0.0.1", 0))
+@contextlib.contextmanager
+def scripted_server(*answers):
+    """(its port, the requests that it got): a server that sends these bytes to one request each, and hangs up."""
+    listener, requests = socket.create_server(("127.0.0.1", 0)), []
 
     def serve():
-        with listener.accept()[0] as client:
-            while b"max_tokens" not in client.recv(65536):
-                pass
-            for piece in sent:
-                client.sendall(piece)
+        for answer in answers:
+            with listener.accept()[0] as client:
+                got = b""
+                while not got.endswith(b"}"):
+                    got += client.recv(65536)
+                requests.append(json.loads(got.split(b"\r\n\r\n", 1)[1]))
+                for piece in answer:
+                    client.sendall(piece)
 
     thread = threading.Thread(target=serve)
     thread.start()
-    result = run_load(listener.getsockname()[1], [{"prompt": [1, 2, 3], "max_tokens": 2}], 1)
+    yield listener.getsockname()[1], requests
     thread.join()
     listener.close()
-    return result
+
+
+def ask(*sent):
+    """What run_load makes of a server that sends these bytes to a request for two tokens."""
+    with scripted_server(sent) as (port, _):
+        return run_load(port, [{"prompt": [1, 2, 3], "max_tokens": 2}], 1)
+
+
+def llama_says(prompt, cached):
+    """Two tokens, 7 and 8, as llama-server's /completion writes them."""
+    end = {"content": "", "tokens": [], "stop": True, "tokens_predicted": 2, "tokens_evaluated": prompt,
+           "timings": {"cache_n": cached}}
+    events = [{"content": "a", "tokens": [7], "stop": False}, {"content": "b", "tokens": [8], "stop": False}, end]
+    return (CHUNKED, chunks(*(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)) + b"0\r\n\r\n")
 
 
 class Client(unittest.TestCase):
@@ -67,6 +87,35 @@ class Client(unittest.TestCase):
                 result = ask(*sent)
                 self.assertEqual(len(result["failures"]), 1)
                 self.assertEqual(result["output_tokens"], 0)
+
+
+class Turns(unittest.TestCase):
+    def test_each_turn_sends_all_that_was_said(self):
+        with scripted_server(llama_says(3, 0), llama_says(6, 4), llama_says(9, 7)) as (port, requests):
+            first, later, whole = run_turns(port, LlamaAnswer, [[1, 2, 3]], [[4], [5]], 2)
+        self.assertEqual([request["prompt"] for request in requests],
+                         [[1, 2, 3], [1, 2, 3, 7, 8, 4], [1, 2, 3, 7, 8, 4, 7, 8, 5]])
+        self.assertEqual([row["failures"] for row in (first, later, whole)], [[], [], []])
+        self.assertEqual([row["requests"] for row in (first, later, whole)], [1, 2, 3])
+        self.assertEqual((later["prompt_tokens"], later["cached_tokens"], later["output_tokens"]), (15, 11, 4))
+
+    def test_a_server_that_forgets_fails(self):
+        with scripted_server(llama_says(3, 0), llama_says(6, 0)) as (port, _):
+            _, later, _ = run_turns(port, LlamaAnswer, [[1, 2, 3]], [[4]], 2)
+        self.assertEqual(later["failures"], ["of 6 tokens the server had 0, expected 3"])
+
+    def test_octet_keeps_what_was_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            scripted_checkpoint.write(folder, ["Hello"])
+            with Server(OCTET, folder, "--served-model-name", "model", "--block-size", "8", "--max-model-len", "128",
+                        "--kv-cache-memory-bytes", "1M") as server:
+                contexts = [[number] * 40 for number in range(97, 103)]
+                first, later, whole = run_turns(server.port, OctetAnswer, contexts, [[110] * 8, [111] * 8], 6)
+        self.assertEqual(whole["failures"], [])
+        self.assertEqual((first["output_tokens"], later["output_tokens"], first["cached_tokens"]), (36, 72, 0))
+        self.assertEqual((first["prompt_tokens"], later["prompt_tokens"]), (6 * 40, 6 * (54 + 68)))
+        # Of the second prompt the first, of the third the whole blocks of the second.
+        self.assertEqual(later["cached_tokens"], 6 * (40 + 48))
 
 
 class Program(unittest.TestCase):
