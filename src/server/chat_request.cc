@@ -17,21 +17,16 @@ Json read_content(const Json& content, const std::string& path) {
     const std::string type = part.string("type").value_or("");
     if (type != "text" && type != "refusal")
       refuse_field(part.path("type"), "expected 'text' (this model reads text only), found '" + type + "'");
-    const auto part_text = part.string(type == "text" ? "text" : "refusal");
-    if (!part_text) refuse_field(part.path("text"), "expected a string, found nothing");
-    text += (i == 0 ? "" : "\n") + *part_text;
+    text += (i == 0 ? "" : "\n") + part.required_string(type.c_str());
   }
   return text;
 }
 
 // The function of a tool, of a call or of a choice, which has a name.
 Fields function_of(const Fields& fields) {
-  const Json* function = fields.object("function");
-  if (function == nullptr) refuse_field(fields.path("function"), "expected an object, found nothing");
-  const Fields function_fields(*function, fields.path("function"));
-  if (!function_fields.string("name"))
-    refuse_field(function_fields.path("name"), "expected a string, found nothing");
-  return function_fields;
+  const Fields function(fields.required_object("function"), fields.path("function"));
+  function.required_string("name");
+  return function;
 }
 
 // Arguments come as JSON in a string; templates print the object itself.
@@ -53,11 +48,10 @@ void open_arguments(Json& call, const std::string& path) {
 
 Json read_message(const Json& given, const std::string& path) {
   const Fields fields(given, path);
-  if (!fields.string("role")) refuse_field(fields.path("role"), "expected a string, found nothing");
+  const std::string& role = fields.required_string("role");
   Json message = given;
   const bool has_calls = fields.array("tool_calls") != nullptr;
-  if (fields.find("content") == nullptr && !has_calls && *fields.string("role") != "assistant")
-    refuse_field(fields.path("content"), "expected a string or an array of content parts, found nothing");
+  if (!has_calls && role != "assistant") fields.required("content", "a string or an array of content parts");
   // None is an empty text, as vLLM has it: templates add it to others.
   const Json* content = fields.find("content");
   message["content"] = content ? read_content(*content, fields.path("content")) : Json("");
@@ -139,7 +133,7 @@ std::string named_function(const Json& choice) {
   const Fields fields(choice, "tool_choice");
   const std::string type = fields.string("type").value_or("function");
   if (type != "function") refuse_field(fields.path("type"), "expected 'function', found '" + type + "'");
-  return *function_of(fields).string("name");
+  return function_of(fields).required_string("name");
 }
 
 // Decides whether tools are shown to the model, whether it must call them, and how its calls look.
@@ -195,8 +189,8 @@ void read_logprobs(const Fields& fields, ChatRequest& request) {
 }  // namespace
 
 ChatPrompt read_chat_prompt(const Fields& fields) {
+  fields.required("messages", "an array");
   const Json* messages = fields.array("messages");
-  if (messages == nullptr) refuse_field("messages", "expected an array, found nothing");
   if (messages->empty()) refuse_field("messages", "expected one message or more, found none");
   Json read = Json::array();
   for (std::size_t i = 0; i < messages->size(); ++i)

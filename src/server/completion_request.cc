@@ -11,17 +11,17 @@ constexpr std::size_t kMaxPrompts = 1024;
 
 // A string, an array of strings, an array of token ids, or an array of arrays of token ids.
 std::vector<Prompt> read_prompts(const Fields& fields) {
-  const Json* prompt = fields.find("prompt");
-  if (prompt == nullptr) refuse_field("prompt", "expected a string, strings or token ids, found nothing");
-  if (prompt->is_string()) return {Prompt(prompt->get<std::string>())};
-  if (!prompt->is_array()) refuse_type("prompt", "a string, strings or token ids", *prompt);
-  if (prompt->empty()) refuse_field("prompt", "expected one prompt or more, found an empty array");
-  if (prompt->front().is_number()) return {Prompt(token_ids_at(*prompt, "prompt"))};
-  if (prompt->size() > kMaxPrompts)
+  constexpr const char* kExpected = "a string, strings or token ids";
+  const Json& prompt = fields.required("prompt", kExpected);
+  if (prompt.is_string()) return {Prompt(prompt.get<std::string>())};
+  if (!prompt.is_array()) refuse_type("prompt", kExpected, prompt);
+  if (prompt.empty()) refuse_field("prompt", "expected one prompt or more, found an empty array");
+  if (prompt.front().is_number()) return {Prompt(token_ids_at(prompt, "prompt"))};
+  if (prompt.size() > kMaxPrompts)
     refuse_field("prompt", "expected at most " + std::to_string(kMaxPrompts) + " prompts, found " +
-                               std::to_string(prompt->size()));
+                               std::to_string(prompt.size()));
   std::vector<Prompt> prompts;
-  for (const Json& element : *prompt) {
+  for (const Json& element : prompt) {
     const std::string path = element_path("prompt", prompts.size());
     if (!element.is_string() && !element.is_array()) refuse_type(path, "a string or token ids", element);
     if (element.is_string())
@@ -76,9 +76,7 @@ DetokenizeRequest parse_detokenize_request(std::string_view body) {
   const Fields fields(json, "");
   DetokenizeRequest request;
   request.model = fields.string("model").value_or("");
-  const Json* tokens = fields.find("tokens");
-  if (tokens == nullptr) refuse_field("tokens", "expected an array of token ids, found nothing");
-  request.tokens = token_ids_at(*tokens, "tokens");
+  request.tokens = token_ids_at(fields.required("tokens", "an array of token ids"), "tokens");
   return request;
 }
 

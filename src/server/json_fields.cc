@@ -171,6 +171,21 @@ const Json* Fields::object(const char* name) const {
   return value;
 }
 
+const Json& Fields::required(const char* name, const std::string& expected) const {
+  const Json* value = find(name);
+  if (!value) refuse_field(path(name), "expected " + expected + ", found nothing");
+  return *value;
+}
+
+const std::string& Fields::required_string(const char* name) const {
+  return string_at(required(name, "a string"), path(name));
+}
+
+const Json& Fields::required_object(const char* name) const {
+  required(name, "an object");
+  return *object(name);
+}
+
 std::string element_path(const std::string& path, std::size_t index) {
   return path + "[" + std::to_string(index) + "]";
 }

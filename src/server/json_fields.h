@@ -53,6 +53,11 @@ class Fields {
   const Json* array(const char* name) const;
   const Json* object(const char* name) const;
 
+  // The same where there must be one; `expected` is for the message.
+  const Json& required(const char* name, const std::string& expected) const;
+  const std::string& required_string(const char* name) const;
+  const Json& required_object(const char* name) const;
+
  private:
   const Json& object_;
   std::string path_;

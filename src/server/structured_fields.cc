@@ -41,16 +41,11 @@ class FormReader {
     }
     if (type != "json_schema")
       refuse_form(format.path("type"), "expected text, json_object or json_schema, found '" + type + "'");
-    const Json* named = format.object("json_schema");
-    if (named == nullptr) refuse_field(format.path("json_schema"), "expected an object, found nothing");
-    const Fields schema_fields(*named, format.path("json_schema"));
-    if (!schema_fields.string("name"))
-      refuse_field(schema_fields.path("name"), "expected a string, found nothing");
-    schema_fields.string("description");
-    schema_fields.boolean("strict");  // every schema is enforced
-    const Json* schema = schema_fields.object("schema");
-    if (schema == nullptr) refuse_field(schema_fields.path("schema"), "expected a JSON schema, found nothing");
-    add(schema_fields.path("schema"), {.json = schema->dump()});
+    const Fields named(format.required_object("json_schema"), format.path("json_schema"));
+    named.required_string("name");
+    named.string("description");
+    named.boolean("strict");  // every schema is enforced
+    add(named.path("schema"), {.json = named.required_object("schema").dump()});
   }
 
   // `prefix`: "guided_", or nothing inside structured_outputs.
