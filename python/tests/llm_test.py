@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import json
 import logging
@@ -76,7 +77,22 @@ class Generate(checkpoints.TinyModel):
         self.assertIsNone(first.prompt_logprobs[0])
         self.assertIsNone(self.generate("abc", GREEDY)[0].outputs[0].logprobs)
 
+    def skip_where_built_without_structured_outputs(self) -> None:
+        form = StructuredOutputsParams(choice=["a"])
+        try:
+            self.generate("abc", SamplingParams(max_tokens=1, structured_outputs=form))
+        except octet.UnsupportedError as error:
+            self.assertIn("OCTET_STRUCTURED_OUTPUTS", str(error))
+            self.skipTest(str(error))
+
+    def test_the_licences_of_what_is_linked_in_come_along(self) -> None:
+        self.skip_where_built_without_structured_outputs()
+        files = {file.name for file in importlib.metadata.files("octet")}
+        self.assertLessEqual({"LICENSE", *(f"LICENSE.{name}" for name in ("xgrammar", "dlpack", "picojson"))}, files)
+        self.assertIn("NOTICE.xgrammar", files)
+
     def test_structured_outputs_give_the_answer_a_form(self) -> None:
+        self.skip_where_built_without_structured_outputs()
         integer = {"type": "integer", "minimum": 3, "maximum": 12}
         schema = {"type": "object", "properties": {"a": integer}, "required": ["a"]}
         no_blanks = {ord(blank): -100 for blank in " \n\r"}

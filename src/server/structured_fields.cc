@@ -90,16 +90,18 @@ std::optional<AskedForm> read_form(const Fields& fields) {
 Error at_field(const Error& error, const std::string& field) {
   constexpr std::string_view kForm = "structured_outputs";
   if (field.empty() || !error.context().starts_with(kForm)) return error;
+  // Also where it is the model or the build that has no forms, it is the field that cannot be had.
+  constexpr ErrorCode kCode = ErrorCode::invalid_argument;
   // structured_outputs.KIND, and the path inside of its value.
   const std::string inside = error.context().substr(kForm.size());
   const std::size_t begin = inside.find_first_of(".[", 1);
   std::string rest = begin == inside.npos ? "" : inside.substr(begin);
   constexpr std::string_view kDefinitions = ".$defs.";  // of tools: chat_request.cc makes one of each
-  if (field != "tools" || !rest.starts_with(kDefinitions)) return {error.code(), error.message(), field + rest};
+  if (field != "tools" || !rest.starts_with(kDefinitions)) return {kCode, error.message(), field + rest};
   rest.erase(0, kDefinitions.size());
   const std::size_t end = rest.find('.');
   return {
-      error.code(), error.message(),
+      kCode, error.message(),
       "tools[" + rest.substr(0, end) + "].function.parameters" + (end == rest.npos ? "" : rest.substr(end))};
 }
 

@@ -1,10 +1,11 @@
 """octet serve from outside: the official openai client, and what hostile or unlucky clients do.
 
-Run by ctest; by hand: python3 tests/server/server_test.py build/release/src/apps/octet
+Run by ctest; by hand: python3 tests/server/server_test.py build/release/src/apps/octet with-structured-outputs
 The parts with the openai client need that package (scripts/requirements-test.txt) and are skipped without it.
 """
 
 import asyncio
+import functools
 import json
 import signal
 import socket
@@ -26,6 +27,7 @@ except ImportError:
     openai = None
 
 PROGRAM = None  # from the command line
+HAS_FORMS = None  # the same: whether it was built with structured output
 CALL = ["Let me look.\n", "<tool", "_call>\n", '{"name": "get_weather", ', '"arguments": {"city": "Köln"}}', "\n</tool_call>"]
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather.", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}}}}}]
@@ -35,6 +37,15 @@ PERSON = {
         "age": {"type": "integer", "minimum": 0, "maximum": 130}, "kind": {"enum": ["x", "y\n", None]},
         "tags": {"type": "array", "items": {"type": "boolean"}, "minItems": 1, "maxItems": 2}}}
 LONG = {"prompt": "a", "max_tokens": 60000, "ignore_eos": True}
+
+
+def needs_forms(test):
+    @functools.wraps(test)
+    def run(self):
+        if not HAS_FORMS:
+            self.skipTest("built without structured output (OCTET_STRUCTURED_OUTPUTS=OFF)")
+        test(self)
+    return run
 
 
 class ServerTest(unittest.TestCase):
@@ -197,6 +208,9 @@ class OpenAiClientTest(ServerTest):
         with self.assertRaises(openai.NotFoundError) as caught:
             self.client.chat.completions.create(model="gpt", messages=HELLO)
         self.assertEqual(caught.exception.code, "model_not_found")
+
+    @needs_forms
+    def test_a_keyword_that_would_not_be_enforced_is_refused(self):
         with self.assertRaises(openai.BadRequestError) as caught:
             self.client.chat.completions.create(model="scripted", messages=HELLO, response_format={
                 "type": "json_schema", "json_schema": {"name": "n", "schema": {
@@ -215,6 +229,7 @@ class OpenAiClientTest(ServerTest):
         self.assertTrue(1 <= len(person.get("tags", [True])) <= 2, person)
         self.assertTrue(all(isinstance(tag, bool) for tag in person.get("tags", [])), person)
 
+    @needs_forms
     def test_json_schema(self):
         asked = {"model": "scripted", "messages": HELLO, "temperature": 1, "seed": 1, "n": 6, "max_tokens": 2000, "response_format": {
             "type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}}
@@ -230,6 +245,7 @@ class OpenAiClientTest(ServerTest):
         alone = self.client.chat.completions.create(**{**asked, "n": 1, "seed": 3})
         self.assertEqual(alone.choices[0].message.content, streamed[2])
 
+    @needs_forms
     def test_parse(self):
         import pydantic
 
@@ -248,6 +264,7 @@ class OpenAiClientTest(ServerTest):
             self.assertIsInstance(box, Box)
             self.assertTrue(1 <= box.size.width <= 99)
 
+    @needs_forms
     def test_vllm_forms(self):
         def ask(prompt="a", **fields):
             return self.client.completions.create(model="scripted", prompt=prompt, max_tokens=500,
@@ -268,6 +285,7 @@ class OpenAiClientTest(ServerTest):
         self.assertGreater(logprobs.token_logprobs[0], -0.01)  # of what the form allows
         self.assertEqual(set(logprobs.top_logprobs[0]), {"b", "x"})
 
+    @needs_forms
     def test_a_call_can_be_required(self):
         tools = [*TOOLS, {"type": "function", "function": {"name": "add", "parameters": {
             "type": "object", "properties": {"a": {"$ref": "#/$defs/digit"}}, "required": ["a"], "additionalProperties": False,
@@ -298,6 +316,7 @@ class OpenAiClientTest(ServerTest):
         calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or []]
         self.assertEqual([call.function.arguments for call in calls], [choice.message.tool_calls[0].function.arguments])
 
+    @needs_forms
     def test_hostile_forms(self):
         nested = {"type": "string"}
         for _ in range(30):
@@ -386,19 +405,14 @@ class ApiTest(ServerTest):
             (chat, {"messages": HELLO, "tool_choice": "required"}, "tool_choice"),
             (chat, {"messages": HELLO, "tools": TOOLS, "tool_choice": "must"}, "tool_choice"),
             (chat, {"messages": HELLO, "tools": TOOLS, "tool_choice": {"function": {"name": "x"}}}, "tool_choice.function.name"),
-            (chat, {"messages": HELLO, "tool_choice": "required", "tools": [TOOLS[0], {"function": {"name": "f", "parameters": {
-                "type": "object", "properties": {"a": {"type": "strong"}}}}}]}, "tools[1].function.parameters.properties.a.type"),
             (chat, {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
              "response_format.json_schema.schema"),
             (chat, {"messages": HELLO, "response_format": {"type": "json_object"}, "guided_regex": "a"}, "guided_regex"),
             (chat, {"messages": HELLO, "stream_options": {}}, "stream_options"),
             ("/v1/completions", {"prompt": [[1, "a"]]}, "prompt[0][1]"),
             ("/v1/completions", {"prompt": "a", "suffix": "b"}, "suffix"),
-            ("/v1/completions", {"prompt": "a", "guided_regex": "(?=b)"}, "guided_regex"),
-            ("/v1/completions", {"prompt": "a", "guided_choice": ["b", ""]}, "guided_choice[1]"),
             ("/v1/completions", {"prompt": "a", "guided_choice": ["b", 1]}, "guided_choice[1]"),
             ("/v1/completions", {"prompt": "a", "guided_grammar": "root ::= x"}, "guided_grammar"),
-            ("/v1/completions", {"prompt": "a", "structured_outputs": {"json": {"maxLength": 3}}}, "structured_outputs.json.maxLength"),
             ("/v1/completions", {"prompt": "a", "logit_bias": {"1": "x"}}, "logit_bias.1"),
             ("/v1/completions", {"prompt": "a", "logprobs": 21}, "logprobs"),
             ("/v1/completions", {"prompt": "a", "prompt_logprobs": 21}, "prompt_logprobs"),
@@ -408,6 +422,24 @@ class ApiTest(ServerTest):
         ]:
             with self.subTest(body=body):
                 self.assertEqual(self.assert_error(self.server.post(path, body), 400, field)["param"], field)
+
+    def test_forms_that_cannot_be_had_are_refused_with_their_path(self):
+        chat, text = "/v1/chat/completions", "/v1/completions"
+        for path, body, field in [
+            (chat, {"messages": HELLO, "tool_choice": "required", "tools": [TOOLS[0], {"function": {"name": "f", "parameters": {
+                "type": "object", "properties": {"a": {"type": "strong"}}}}}]}, "tools[1].function.parameters.properties.a.type"),
+            (chat, {"messages": HELLO, "response_format": {"type": "json_schema", "json_schema": {
+                "name": "n", "schema": {"not": {}}}}}, "response_format.json_schema.schema.not"),
+            (text, {"prompt": "a", "guided_regex": "(?=b)"}, "guided_regex"),
+            (text, {"prompt": "a", "guided_choice": ["b", ""]}, "guided_choice[1]"),
+            (text, {"prompt": "a", "structured_outputs": {"json": {"maxLength": 3}}}, "structured_outputs.json.maxLength"),
+        ]:
+            with self.subTest(field=field):
+                if HAS_FORMS:
+                    self.assertEqual(self.assert_error(self.server.post(path, body), 400, field)["param"], field)
+                else:  # whatever the form, the field is named that asks for it
+                    error = self.assert_error(self.server.post(path, body), 400, "built without structured output")
+                    self.assertTrue(field.startswith(error["param"]), error)
 
     def test_unknown_fields_are_ignored(self):
         body = {"prompt": "a", "max_tokens": 2, "no_such_field": {"a": 1}, "user": "me", "suffix": None}
@@ -757,4 +789,5 @@ class LimitsTest(unittest.TestCase):
 
 if __name__ == "__main__":
     PROGRAM = sys.argv.pop(1)
+    HAS_FORMS = {"with-structured-outputs": True, "without-structured-outputs": False}[sys.argv.pop(1)]
     unittest.main(verbosity=1)
