@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <fstream>
 #include <mutex>
@@ -25,6 +26,31 @@ constexpr int kSpins = 4000;
 
 void pause_cpu() { __builtin_ia32_pause(); }
 
+// A thread's range of tasks that nobody has taken: its owner takes the first, others the last.
+class alignas(64) TaskRange {
+ public:
+  void set(std::uint64_t begin, std::uint64_t end) {
+    bounds_.store(end << 32 | begin, std::memory_order_relaxed);
+  }
+  // False where none is left.
+  bool take_first(std::size_t& index) { return take(index, true); }
+  bool take_last(std::size_t& index) { return take(index, false); }
+
+ private:
+  bool take(std::size_t& index, bool first) {
+    std::uint64_t bounds = bounds_.load(std::memory_order_relaxed), left = 0;
+    do {
+      const std::uint64_t begin = bounds & 0xffffffffu, end = bounds >> 32;
+      if (begin >= end) return false;
+      index = first ? begin : end - 1;
+      left = first ? end << 32 | (begin + 1) : (end - 1) << 32 | begin;
+    } while (!bounds_.compare_exchange_weak(bounds, left, std::memory_order_relaxed));
+    return true;
+  }
+
+  std::atomic<std::uint64_t> bounds_{0};  // end in the high half, begin in the low one
+};
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -34,6 +60,7 @@ struct ThreadPool::State {
   alignas(64) std::atomic<std::size_t> next{0};
   alignas(64) std::atomic<int> busy_workers{0};
   std::size_t num_tasks = 0;
+  Order order = Order::rising;
   void* context = nullptr;
   TaskFunction function = nullptr;
 
@@ -42,10 +69,27 @@ struct ThreadPool::State {
   std::condition_variable wake;
   std::atomic<bool> stopping{false};
   std::vector<std::thread> workers;
+  std::vector<TaskRange> ranges;  // one a thread
+
+  explicit State(int num_threads) : ranges(static_cast<std::size_t>(num_threads)) {}
+
+  void share_tasks() {
+    for (std::size_t i = 0; i < ranges.size(); ++i)
+      ranges[i].set(num_tasks * i / ranges.size(), num_tasks * (i + 1) / ranges.size());
+  }
 
   void take_tasks(int thread) {
+    if (order == Order::streams) return take_streams(thread);
     for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < num_tasks;)
       function(context, i, thread);
+  }
+
+  void take_streams(int thread) {
+    const auto own = static_cast<std::size_t>(thread);
+    std::size_t i = 0;
+    while (ranges[own].take_first(i)) function(context, i, thread);
+    for (std::size_t other = 1; other < ranges.size(); ++other)
+      while (ranges[(own + other) % ranges.size()].take_last(i)) function(context, i, thread);
   }
 
   // Waits until generation differs from `seen`, polling first.
@@ -86,11 +130,12 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int num_threads) {
   if (num_threads < 0)
     throw Error(ErrorCode::invalid_argument, "expected 0 or more, found " + std::to_string(num_threads),
                 "threads");
   const int count = num_threads == 0 ? physical_cores() : num_threads;
+  state_ = std::make_unique<State>(count);
   try {
     for (int thread = 1; thread < count; ++thread)
       state_->workers.emplace_back([state = state_.get(), thread] { state->work(thread); });
@@ -108,13 +153,18 @@ ThreadPool::~ThreadPool() { state_->stop_and_join(); }
 
 int ThreadPool::num_threads() const noexcept { return static_cast<int>(state_->workers.size()) + 1; }
 
-void ThreadPool::run_erased(std::size_t num_tasks, void* context, TaskFunction function) {
+void ThreadPool::run_erased(std::size_t num_tasks, Order order, void* context, TaskFunction function) {
   State& s = *state_;
   if (s.workers.empty() || num_tasks < 2) {
     for (std::size_t i = 0; i < num_tasks; ++i) function(context, i, 0);
     return;
   }
   s.num_tasks = num_tasks;
+  s.order = order;
+  if (order == Order::streams) {
+    OCTET_CHECK(num_tasks <= UINT32_MAX);
+    s.share_tasks();
+  }
   s.context = context;
   s.function = function;
   s.next.store(0, std::memory_order_relaxed);

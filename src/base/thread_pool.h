@@ -27,15 +27,30 @@ class ThreadPool {
   // `task` must not throw.
   template <typename Task>
   void run(std::size_t num_tasks, Task&& task) {
-    using Decayed = std::remove_reference_t<Task>;
-    run_erased(
-        num_tasks, const_cast<void*>(static_cast<const void*>(&task)),
-        [](void* context, std::size_t index, int thread) { (*static_cast<Decayed*>(context))(index, thread); });
+    run_erased(num_tasks, Order::rising, address_of(task), call<std::remove_reference_t<Task>>);
+  }
+
+  // The same, each thread going through a range of its own first, in rising order, so that tasks which read
+  // memory one behind the other are one stream a thread; whoever is done takes the last tasks of the others.
+  // At most 2^32 - 1 tasks.
+  template <typename Task>
+  void run_streams(std::size_t num_tasks, Task&& task) {
+    run_erased(num_tasks, Order::streams, address_of(task), call<std::remove_reference_t<Task>>);
   }
 
  private:
   using TaskFunction = void (*)(void* context, std::size_t index, int thread);
-  void run_erased(std::size_t num_tasks, void* context, TaskFunction function);
+  enum class Order { rising, streams };
+
+  template <typename Task>
+  static void* address_of(Task& task) {
+    return const_cast<void*>(static_cast<const void*>(&task));
+  }
+  template <typename Task>
+  static void call(void* context, std::size_t index, int thread) {
+    (*static_cast<Task*>(context))(index, thread);
+  }
+  void run_erased(std::size_t num_tasks, Order order, void* context, TaskFunction function);
 
   struct State;
   std::unique_ptr<State> state_;

@@ -79,6 +79,58 @@ TEST(ThreadPool, CallsEveryIndexOnceAndNothingElse) {
   }
 }
 
+TEST(ThreadPool, StreamsCallEveryIndexOnceAndNothingElse) {
+  for (const int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (const std::size_t num_tasks : {0, 1, 2, 3, 7, 8, 9, 64, 1000}) {
+      std::vector<std::atomic<int>> calls(num_tasks + 1);
+      pool.run_streams(num_tasks,
+                       [&](std::size_t index, int) { calls[std::min(index, num_tasks)].fetch_add(1); });
+      for (std::size_t i = 0; i < num_tasks; ++i) ASSERT_EQ(calls[i].load(), 1) << i << " of " << num_tasks;
+      EXPECT_EQ(calls[num_tasks].load(), 0) << "an index past the end";
+    }
+  }
+}
+
+// The caller stays in its first task until all that others can do is done: its own range is taken from the end,
+// and what it had begun with stays the first.
+TEST(ThreadPool, StreamsAreRangesAndTheirRestIsTakenByWhoeverIsDone) {
+  constexpr std::size_t kTasks = 40;
+  ThreadPool pool(2);
+  std::atomic<std::size_t> others{0};
+  std::vector<std::size_t> own;
+  std::vector<std::size_t> taken;  // by thread 1
+  pool.run_streams(kTasks, [&](std::size_t index, int thread) {
+    if (thread == 1) {
+      taken.push_back(index);
+      others.fetch_add(1);
+      return;
+    }
+    own.push_back(index);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (others.load() < kTasks - 1 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  });
+  EXPECT_EQ(own, std::vector<std::size_t>{0});
+  ASSERT_EQ(taken.size(), kTasks - 1);
+  for (std::size_t i = 0; i < kTasks / 2; ++i) EXPECT_EQ(taken[i], kTasks / 2 + i);
+  for (std::size_t i = kTasks / 2; i < taken.size(); ++i) EXPECT_EQ(taken[i], kTasks - 1 - i);
+}
+
+// Loops of both orders one after the other, with plain writes, as below.
+TEST(ThreadPool, ManyTinyStreamsSeeEachOthersWrites) {
+  ThreadPool pool(4);
+  std::vector<std::uint64_t> values(7, 0);
+  for (int loop = 0; loop < 5000; ++loop) {
+    const auto add = [&](std::size_t index, int) { values[index] += 1; };
+    if (loop % 3 == 0)
+      pool.run(values.size(), add);
+    else
+      pool.run_streams(values.size(), add);
+    std::rotate(values.begin(), values.begin() + 1, values.end());
+  }
+  EXPECT_EQ(values, std::vector<std::uint64_t>(values.size(), 5000));
+}
+
 // Plain (not atomic) writes: the thread sanitizer sees it if run() returned before a task's writes are
 // visible, or if a late worker still reads the loop that has ended.
 TEST(ThreadPool, ManyTinyLoopsSeeEachOthersWrites) {
