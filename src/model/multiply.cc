@@ -11,9 +11,9 @@ namespace octet::model {
 
 namespace {
 
-// Weight rows in one task: long enough a stream for the prefetchers, short enough to share evenly. A task of
-// many tokens has more, since it brings its block of them nearer first.
-constexpr int kFewTokensRows = 64;
+// Weight rows in one task, few enough to share evenly. A task of many tokens has more, since it brings its
+// block of them nearer first.
+constexpr int kFewTokensRows = 32;
 constexpr int kManyTokensRows = 192;
 constexpr int kManyTokens = 16;
 
@@ -113,11 +113,17 @@ void multiply(Step& step, std::span<const Product> products, const float* x, std
   const int block_tokens = (num_tokens + blocks - 1) / blocks;
 
   const Activations activations = round(step, products, x, x_stride, num_tokens);
-  step.pool.run(static_cast<std::size_t>(blocks * row_tasks), [&](std::size_t index, int thread) {
+  const auto task = [&](std::size_t index, int thread) {
     const RowRange rows = find_rows(products, static_cast<int>(index) % row_tasks, task_rows);
     const int first = static_cast<int>(index) / row_tasks * block_tokens;
     multiply_rows(step, rows, activations, cols, first, std::min(first + block_tokens, num_tokens), thread);
-  });
+  };
+  const auto num_tasks = static_cast<std::size_t>(blocks * row_tasks);
+  // Few tokens are bound by memory, which the threads read fastest as one stream of weights each.
+  if (num_tokens < kManyTokens)
+    step.pool.run_streams(num_tasks, task);
+  else
+    step.pool.run(num_tasks, task);
 }
 
 }  // namespace octet::model
