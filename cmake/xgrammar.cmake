@@ -29,6 +29,19 @@ file(WRITE ${licences}/LICENSE.picojson "${text}*/\n")
 set_property(GLOBAL APPEND PROPERTY OCTET_LICENCES ${licences}/LICENSE.xgrammar ${licences}/NOTICE.xgrammar
                                                    ${licences}/LICENSE.dlpack ${licences}/LICENSE.picojson)
 
+# A library that another build folder made: the same code for every preset, since no sanitizer is for it (below).
+set(OCTET_XGRAMMAR_LIBRARY "" CACHE FILEPATH "A liboctet_xgrammar.a to take instead of compiling XGrammar")
+if(OCTET_XGRAMMAR_LIBRARY)
+  if(NOT EXISTS ${OCTET_XGRAMMAR_LIBRARY})
+    message(FATAL_ERROR "OCTET_XGRAMMAR_LIBRARY: expected a library that is there, found ${OCTET_XGRAMMAR_LIBRARY}")
+  endif()
+  add_library(octet_xgrammar STATIC IMPORTED GLOBAL)
+  set_target_properties(octet_xgrammar PROPERTIES IMPORTED_LOCATION ${OCTET_XGRAMMAR_LIBRARY})
+  target_include_directories(octet_xgrammar SYSTEM
+    INTERFACE ${OCTET_XGRAMMAR_SOURCE}/include ${OCTET_XGRAMMAR_SOURCE}/3rdparty/dlpack/include)
+  return()
+endif()
+
 # Its parser knows no limit of time, so one is written into a copy: octet::grammar::checkpoint() at each state.
 set(parser ${CMAKE_CURRENT_BINARY_DIR}/xgrammar/earley_parser.cc)
 set(anchor "auto [scanable, completable] = Predict(state, debug_print);")
@@ -51,8 +64,10 @@ target_compile_definitions(octet_xgrammar PRIVATE XGRAMMAR_ENABLE_CPPTRACE=0 XGR
                                                   XGRAMMAR_LOG_CUSTOMIZE=1)
 # Not ours to warn about, nor to mend. At -O1 it compiles in half of the time; masks take a tenth of a millisecond.
 target_compile_options(octet_xgrammar PRIVATE -w -O1)
-if(OCTET_SANITIZE MATCHES undefined)
-  target_compile_options(octet_xgrammar PRIVATE -fno-sanitize=undefined)
+# No sanitizer is for it either: code of others, which one thread at a time runs on objects that our locks hand over, and
+# whose containers' memory is the allocator's, which a sanitizer watches anyway.
+if(OCTET_SANITIZE)
+  target_compile_options(octet_xgrammar PRIVATE -fno-sanitize=all -g0)
 endif()
 # Two files of it have names in common that a group may have only once.
 set_source_files_properties(${OCTET_XGRAMMAR_SOURCE}/cpp/converter_ext/minimax_m3.cc PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
