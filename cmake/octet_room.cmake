@@ -21,6 +21,16 @@ function(octet_compile_together target group)
   endif()
 endfunction()
 
+# octet_cpu_has(FLAG VARIABLE): whether this machine's CPU has FLAG, a word of /proc/cpuinfo.
+function(octet_cpu_has flag variable)
+  set(line "")
+  if(EXISTS /proc/cpuinfo)
+    file(STRINGS /proc/cpuinfo line REGEX "^flags.* ${flag}( |$)" LIMIT_COUNT 1)
+  endif()
+  string(COMPARE NOTEQUAL "${line}" "" found)
+  set(${variable} ${found} PARENT_SCOPE)
+endfunction()
+
 # octet_test(ROOM SOURCES a_test.cc … [GOLDEN Suite]): builds tests/ROOM/*.cc into one GoogleTest program ROOM_test.
 # GOLDEN is the suite that runs the real model: minutes under a sanitizer and on both cores, hence a ctest entry of its
 # own, ROOM_golden_test.
