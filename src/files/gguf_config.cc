@@ -214,6 +214,8 @@ void add_gemma(const GgufMetadata& metadata, Json& config) {
   cap("final_logit_softcapping", "final_logit_softcapping");
 }
 
+constexpr std::int64_t kMostExperts = 1 << 14;  // as a config may have
+
 // Experts weigh by a softmax, and those that are chosen by their share of it.
 void add_experts(const GgufMetadata& metadata, Json& config) {
   const auto refuse_unless_one = [&](const char* key) {
@@ -222,7 +224,7 @@ void add_experts(const GgufMetadata& metadata, Json& config) {
   };
   refuse_unless_one("expert_gating_func");  // the softmax
   refuse_unless_one("expert_weights_scale");
-  config["num_local_experts"] = metadata.size("expert_count");
+  config["num_local_experts"] = metadata.at("expert_count").as_int(1, kMostExperts);
   config["num_experts_per_tok"] = metadata.size("expert_used_count");
   // Where the file does not say so, as every published model of these families does it.
   const GgufValue* norm = metadata.find("expert_weights_norm");

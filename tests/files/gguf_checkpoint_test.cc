@@ -243,6 +243,9 @@ TEST_F(GgufCheckpointTest, ExpertsOfOneTensorAreTakenApart) {
             mixture(architecture).tensor("blk.0.ffn_up.weight", kF32, {64, 32}, floats(2048)));
   refused(unsupported, {"blk.0.ffn_up_exps.weight", "not known"},
           model("qwen3").tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192)));
+  for (const std::uint32_t count : {0u, 16385u})
+    refused(invalid_file, {"qwen3moe.expert_count", std::to_string(count)},
+            model("qwen3moe").number("qwen3moe.expert_count", count));
   refused(invalid_file, {"qwen3moe.expert_feed_forward_length", "missing"},
           model("qwen3moe").number("qwen3moe.expert_count", 3).number("qwen3moe.expert_used_count", 2));
 }
