@@ -324,8 +324,10 @@ TEST(Engine, WhatTheCacheHeldChangesNoBitOfAnAnswer) {
     }
     for (int turn = 0; turn < 2; ++turn) {
       const std::vector<Result> results = harness.run(requests);
+      Result cold;
       for (std::size_t i = 0; i < requests.size(); ++i) {
-        ASSERT_TRUE(same_bits(results[i], run_cold(setting, requests[i])))
+        if (i % 2 == 0) cold = run_cold(setting, requests[i]);  // and of the twin after it
+        ASSERT_TRUE(same_bits(results[i], cold))
             << dtype_name(dtype) << ", activations " << dtype_name(activations) << ", attention math "
             << static_cast<int>(math) << ", turn " << turn << ", request " << i;
         requests[i].prompt.insert(requests[i].prompt.end(), results[i].tokens.begin(), results[i].tokens.end());
