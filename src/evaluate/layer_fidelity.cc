@@ -86,7 +86,8 @@ class Trials : public model::AttentionObserver {
     for (int position = begin; position < begin + tokens; ++position) {
       plan_.token_ids.push_back(0);  // attention does not look at them
       plan_.positions.push_back(position);
-      plan_.slot_mapping.push_back(position);  // the block table is the identity
+      plan_.slot_mapping.push_back(position);         // the block table is the identity
+      plan_.logits_rows.push_back(position - begin);  // for the last layer's attention of every token
     }
     plan_.query_start.push_back(tokens);
     plan_.prompt_lengths.push_back(begin + tokens);
