@@ -73,7 +73,7 @@ struct BenchResult {
   int threads = 0;
   std::int64_t weight_bytes = 0;      // that one decoded token has to read, of experts those that it chooses
   std::int64_t expert_bytes = 0;      // of all experts of a mixture, chosen or not
-  std::int64_t checkpoint_bytes = 0;  // of all tensors
+  std::int64_t checkpoint_bytes = 0;  // of all tensors, as they are quantised at load
   BenchStart start;                   // where asked for
   std::string dtype;                  // of activations: float32 or bfloat16
   std::string load_strategy;   // of the weights, as it turned out: lazy (mapped) or eager (on huge pages)

@@ -211,6 +211,7 @@ BenchResult run_benchmark(const BenchOptions& options, const BenchCallback& on_r
   result.weight_bytes = weights.read_by(1);
   for (const files::TensorView& tensor : loaded.checkpoint->tensors())
     result.checkpoint_bytes += static_cast<std::int64_t>(tensor.data.size());
+  result.checkpoint_bytes += loaded.quantized.bytes - loaded.quantized.before;
   result.dtype = dtype_name(dtype);
   result.load_strategy = loaded.copied ? "eager" : "lazy";
   result.read_bandwidth = measure_read_bandwidth(result.threads);
