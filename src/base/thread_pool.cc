@@ -26,34 +26,34 @@ constexpr int kSpins = 4000;
 
 void pause_cpu() { __builtin_ia32_pause(); }
 
-// A thread's range of tasks that nobody has taken: its owner takes the first, others the last.
-class alignas(64) TaskRange {
- public:
-  void set(std::uint64_t begin, std::uint64_t end) {
-    bounds_.store(end << 32 | begin, std::memory_order_relaxed);
-  }
-  // False where none is left.
-  bool take_first(std::size_t& index) { return take(index, true); }
-  bool take_last(std::size_t& index) { return take(index, false); }
-
- private:
-  bool take(std::size_t& index, bool first) {
-    std::uint64_t bounds = bounds_.load(std::memory_order_relaxed), left = 0;
-    do {
-      const std::uint64_t begin = bounds & 0xffffffffu, end = bounds >> 32;
-      if (begin >= end) return false;
-      index = first ? begin : end - 1;
-      left = first ? end << 32 | (begin + 1) : (end - 1) << 32 | begin;
-    } while (!bounds_.compare_exchange_weak(bounds, left, std::memory_order_relaxed));
-    return true;
-  }
-
-  std::atomic<std::uint64_t> bounds_{0};  // end in the high half, begin in the low one
-};
-
 }  // namespace
 
 struct ThreadPool::State {
+  // A thread's range of tasks that nobody has taken: its owner takes the first, others the last.
+  class alignas(64) TaskRange {
+   public:
+    void set(std::uint64_t begin, std::uint64_t end) {
+      bounds_.store(end << 32 | begin, std::memory_order_relaxed);
+    }
+    // False where none is left.
+    bool take_first(std::size_t& index) { return take(index, true); }
+    bool take_last(std::size_t& index) { return take(index, false); }
+
+   private:
+    bool take(std::size_t& index, bool first) {
+      std::uint64_t bounds = bounds_.load(std::memory_order_relaxed), left = 0;
+      do {
+        const std::uint64_t begin = bounds & 0xffffffffu, end = bounds >> 32;
+        if (begin >= end) return false;
+        index = first ? begin : end - 1;
+        left = first ? end << 32 | (begin + 1) : (end - 1) << 32 | begin;
+      } while (!bounds_.compare_exchange_weak(bounds, left, std::memory_order_relaxed));
+      return true;
+    }
+
+    std::atomic<std::uint64_t> bounds_{0};  // end in the high half, begin in the low one
+  };
+
   // `generation` counts loops; a worker that sees it change takes part in that loop. All fields of a loop
   // are written before the release store of generation and read after its acquire load.
   alignas(64) std::atomic<std::uint64_t> generation{0};
