@@ -1,9 +1,11 @@
-// The decode linear layer over weights far beyond the last-level cache, beside plain reads of the same
-// memory. Counters as in decode_attention_bench.cc.
+// The decode linear layer over weights far beyond the last-level cache, plain and quantised, in bytes as they
+// are stored, beside plain reads of the same memory. Counters as in decode_attention_bench.cc.
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,45 +18,73 @@
 namespace octet::bench {
 namespace {
 
+// The layer of a case whose arguments are threads, what the weights are, columns and tokens.
+struct Layer {
+  static constexpr std::size_t kBytes = std::size_t{192} << 20;
+  static constexpr int kTaskRows = 64;
+
+  Layer(const benchmark::State& state, std::size_t bytes_of_a_row)
+      : pool(static_cast<int>(state.range(0))),
+        cols(static_cast<int>(state.range(2))),
+        tokens(static_cast<int>(state.range(3))),
+        row_bytes(bytes_of_a_row),
+        tasks(kBytes / row_bytes / kTaskRows),
+        rows(static_cast<int>(tasks) * kTaskRows),
+        weights(allocate(kBytes)),
+        x(static_cast<std::size_t>(tokens * cols), 0.25f),
+        y(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(rows)) {
+    std::mt19937 random(1);
+    for (std::size_t i = 0; i < kBytes; i += sizeof(std::uint32_t)) {
+      // Without these bits no number, float16 scale or FP8 code is infinite or NaN.
+      const std::uint32_t word = static_cast<std::uint32_t>(random()) & 0xbfbfbfbfu;
+      std::memcpy(weights.data() + i, &word, sizeof(word));
+    }
+  }
+
+  // Times multiply(first row, thread), which does kTaskRows rows. scale_bytes: read beside the weights.
+  template <typename Multiply>
+  void measure(benchmark::State& state, std::size_t scale_bytes, const std::string& label,
+               Multiply&& multiply) {
+    Alternation best;
+    for (auto _ : state)
+      state.SetIterationTime(best.step(pool, weights, [&] {
+        pool.run(tasks,
+                 [&](std::size_t task, int thread) { multiply(static_cast<int>(task) * kTaskRows, thread); });
+      }));
+    const double stored =
+        static_cast<double>(rows) * static_cast<double>(row_bytes) + static_cast<double>(scale_bytes);
+    const double mads = static_cast<double>(rows) * cols * tokens, rate = stored / best.work_seconds;
+    state.counters["GBps"] = rate / 1e9;
+    state.counters["of_read"] = rate / (static_cast<double>(kBytes) / best.read_seconds);
+    state.counters["mad"] = mads / best.work_seconds;
+    state.counters["mad_per_byte"] = mads / stored;
+    state.SetLabel(label);
+  }
+
+  ThreadPool pool;
+  int cols, tokens;
+  std::size_t row_bytes, tasks;
+  int rows;
+  HugeMemory weights;
+  std::vector<float> x, y;
+};
+
 void gemv(benchmark::State& state) {
-  constexpr std::size_t kBytes = std::size_t{192} << 20;
-  constexpr int kTaskRows = 64;
-  ThreadPool pool(static_cast<int>(state.range(0)));
   const auto dtype = static_cast<Dtype>(state.range(1));
-  const int cols = static_cast<int>(state.range(2)), tokens = static_cast<int>(state.range(3));
   const kernels::KernelTable& table = chosen_table();
-  const HugeMemory weights = allocate(kBytes);
-  std::mt19937 random(1);
-  for (std::size_t i = 0; i < kBytes; ++i)
-    weights.data()[i] =
-        static_cast<std::byte>(static_cast<unsigned>(random()) & 0xbfu);  // finite in every format
-  const auto row_bytes = static_cast<std::size_t>(cols) * dtype_bytes(dtype);
-  const int tasks = static_cast<int>(kBytes / row_bytes) / kTaskRows, rows = tasks * kTaskRows;
-  const std::vector<float> x(static_cast<std::size_t>(tokens * cols), 0.25f);
-  std::vector<float> y(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(rows));
-  Alternation best;
-  for (auto _ : state)
-    state.SetIterationTime(best.step(pool, weights, [&] {
-      pool.run(static_cast<std::size_t>(tasks), [&](std::size_t task, int) {
-        const int first = static_cast<int>(task) * kTaskRows;
-        table.gemv({.weight = weights.data(),
-                    .weight_dtype = dtype,
-                    .cols = cols,
-                    .row_begin = first,
-                    .row_end = first + kTaskRows,
-                    .x = x.data(),
-                    .x_stride = cols,
-                    .y = y.data(),
-                    .y_stride = rows,
-                    .num_tokens = tokens});
-      });
-    }));
-  const double rate = static_cast<double>(rows) * static_cast<double>(row_bytes) / best.work_seconds;
-  state.counters["GBps"] = rate / 1e9;
-  state.counters["of_read"] = rate / (static_cast<double>(kBytes) / best.read_seconds);
-  state.counters["mad"] = static_cast<double>(rows) * cols * tokens / best.work_seconds;
-  state.counters["mad_per_byte"] = tokens / static_cast<double>(dtype_bytes(dtype));
-  state.SetLabel(std::string(dtype_name(dtype)) + " " + table.isa);
+  Layer layer(state, static_cast<std::size_t>(state.range(2)) * dtype_bytes(dtype));
+  layer.measure(state, 0, std::string(dtype_name(dtype)) + " " + table.isa, [&](int first, int) {
+    table.gemv({.weight = layer.weights.data(),
+                .weight_dtype = dtype,
+                .cols = layer.cols,
+                .row_begin = first,
+                .row_end = first + Layer::kTaskRows,
+                .x = layer.x.data(),
+                .x_stride = layer.cols,
+                .y = layer.y.data(),
+                .y_stride = layer.rows,
+                .num_tokens = layer.tokens});
+  });
 }
 BENCHMARK(gemv)
     ->ArgNames({"threads", "dtype", "cols", "tokens"})
@@ -64,6 +94,55 @@ BENCHMARK(gemv)
                     static_cast<int>(Dtype::fp8_e4m3), static_cast<int>(Dtype::fp8_e5m2)},
                    {576},
                    {1}})
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+const char* format_name(WeightFormat format) {
+  static constexpr const char* kNames[] = {"q4_0",         "q4_1",         "q5_0",        "q5_1",
+                                           "q8_0",         "q4_k",         "q5_k",        "q6_k",
+                                           "uint4_groups", "uint8_groups", "int8_groups", "fp8_groups"};
+  return kNames[static_cast<std::size_t>(format)];
+}
+
+// Formats with groups have a scale, and the unsigned an offset, for 128 columns of a row.
+void gemv_quantized(benchmark::State& state) {
+  constexpr int kGroupCols = 128;
+  const auto format = static_cast<WeightFormat>(state.range(1));
+  const kernels::KernelTable& table = chosen_table();
+  Layer layer(state, static_cast<std::size_t>(weight_row_bytes(format, static_cast<int>(state.range(2)))));
+  const std::size_t groups =
+      static_cast<std::size_t>(layer.rows) * static_cast<std::size_t>(layer.cols / kGroupCols);
+  const bool has_groups = !is_block_format(format);
+  const bool has_offsets = format == WeightFormat::uint4_groups || format == WeightFormat::uint8_groups;
+  const std::vector<float> scales(has_groups ? groups : 0, 0.01f), offsets(has_offsets ? groups : 0, -0.08f);
+  const kernels::QuantizedMatrix matrix{layer.weights.data(),
+                                        format,
+                                        layer.cols,
+                                        has_groups ? scales.data() : nullptr,
+                                        has_offsets ? offsets.data() : nullptr,
+                                        1,
+                                        kGroupCols};
+  std::vector<std::vector<float>> scratch(
+      static_cast<std::size_t>(layer.pool.num_threads()),
+      std::vector<float>(static_cast<std::size_t>(kernels::kQuantizedRows * layer.cols)));
+  const std::size_t scale_bytes = sizeof(float) * (scales.size() + offsets.size());
+  layer.measure(state, scale_bytes, std::string(format_name(format)) + " " + table.isa,
+                [&](int first, int thread) {
+                  table.gemv_quantized({.matrix = matrix,
+                                        .row_begin = first,
+                                        .row_end = first + Layer::kTaskRows,
+                                        .x = layer.x.data(),
+                                        .x_stride = layer.cols,
+                                        .y = layer.y.data(),
+                                        .y_stride = layer.rows,
+                                        .num_tokens = layer.tokens,
+                                        .scratch = scratch[static_cast<std::size_t>(thread)].data()});
+                });
+}
+BENCHMARK(gemv_quantized)
+    ->ArgNames({"threads", "format", "cols", "tokens"})
+    ->ArgsProduct(
+        {{2}, benchmark::CreateDenseRange(0, static_cast<int>(WeightFormat::fp8_groups), 1), {1536}, {1, 4, 8}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 
