@@ -34,7 +34,8 @@ constexpr std::array<Family, 8> kFamilies{{{"llama", "LlamaForCausalLM", "llama"
 constexpr Family kMixtral{"llama", "MixtralForCausalLM", "mixtral"};
 
 const Family& find_family(const GgufMetadata& metadata, const std::string& file) {
-  if (metadata.architecture() == "llama" && metadata.find("expert_count")) return kMixtral;
+  const GgufValue* experts = metadata.find("expert_count");  // 0 is none, as where it is missing
+  if (metadata.architecture() == "llama" && experts && experts->as_int(0, INT32_MAX) != 0) return kMixtral;
   std::string known;
   for (const Family& family : kFamilies) {
     if (family.architecture == metadata.architecture()) return family;

@@ -222,6 +222,8 @@ TEST_F(GgufCheckpointTest, ExpertsOfOneTensorAreTakenApart) {
     EXPECT_EQ(mixtral.config().at("architectures").dump(), R"(["MixtralForCausalLM"])");
     expect_experts(mixtral, "block_sparse_moe", "w3");
   }
+  EXPECT_EQ(open(model("llama").number("llama.expert_count", 0)).config().at("architectures").dump(),
+            R"(["LlamaForCausalLM"])");
   EXPECT_FALSE(open(mixture("qwen3moe").flag("qwen3moe.expert_weights_norm", false))
                    .config()
                    .at("norm_topk_prob")
