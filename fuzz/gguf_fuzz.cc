@@ -51,7 +51,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       for (const std::int64_t each : tensor.shape) elements *= each;
       if (tensor.elements() != elements) std::abort();
     }
-    octet::files::translate_gguf(contents, "fuzz");
+    const octet::files::GgufCheckpoint translated = octet::files::translate_gguf(contents, "fuzz");
+    for (const octet::files::TensorView& tensor : translated.tensors)
+      if (tensor.data.size() * static_cast<std::size_t>(tensor_block_elements(tensor.dtype)) !=
+          static_cast<std::size_t>(tensor.elements()) * tensor_dtype_bytes(tensor.dtype))
+        std::abort();
   } catch (const octet::Error&) {
   }
   return 0;

@@ -67,6 +67,7 @@ struct Checkpoint::Impl {
   bool gguf = false;
   JsonValue config;
   std::optional<JsonValue> generation_config;
+  std::vector<std::string> notices;
   std::vector<MappedFile> mappings;
   std::vector<HugeMemory> memories;                  // in place of mappings
   std::vector<std::unique_ptr<std::byte[]>> copies;  // of tensors that stand otherwise in their file
@@ -173,6 +174,7 @@ Checkpoint Checkpoint::open_gguf(const std::string& path, const std::string& fil
   impl->mappings.push_back(std::move(mapping));
   impl->tensors = std::move(translated.tensors);
   impl->copies = std::move(translated.copies);
+  impl->notices = std::move(translated.notices);
   impl->sort();
   return Checkpoint(std::move(impl));
 }
@@ -181,6 +183,7 @@ bool Checkpoint::is_gguf() const { return impl_->gguf; }
 const std::string& Checkpoint::directory() const { return impl_->directory; }
 const JsonValue& Checkpoint::config() const { return impl_->config; }
 std::optional<JsonValue> Checkpoint::generation_config() const { return impl_->generation_config; }
+const std::vector<std::string>& Checkpoint::notices() const { return impl_->notices; }
 const std::vector<TensorView>& Checkpoint::tensors() const { return impl_->tensors; }
 
 const TensorView* Checkpoint::find(std::string_view name) const {

@@ -87,6 +87,7 @@ class Checkpoint {
   bool is_gguf() const;
   const JsonValue& config() const;                     // config.json, or what it would be
   std::optional<JsonValue> generation_config() const;  // generation_config.json, where there is one
+  const std::vector<std::string>& notices() const;     // what a GGUF file leaves open and how it is taken
 
   // Sorted by name.
   const std::vector<TensorView>& tensors() const;

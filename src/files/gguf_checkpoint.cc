@@ -38,7 +38,8 @@ constexpr std::array<Names, 3> kGemmaNames{{{"post_attention_norm", "post_attent
 
 // Phi-3 has fewer and larger matrices.
 constexpr std::array<Names, 2> kPhi3Names{{{"attn_qkv", "self_attn.qkv_proj"}, {"ffn_up", "mlp.gate_up_proj"}}};
-// Experts: the router, and tensors of [experts, rows, columns], of which * is one.
+// Experts: the router, and tensors of [experts, rows, columns], of which * is one. Before April 2024 each
+// expert had its own: ffn_up.3.
 constexpr std::array<Names, 4> kQwen3MoeNames{{{"ffn_gate_inp", "mlp.gate"},
                                                {"ffn_gate_exps", "mlp.experts.*.gate_proj"},
                                                {"ffn_up_exps", "mlp.experts.*.up_proj"},
@@ -47,6 +48,9 @@ constexpr std::array<Names, 4> kMixtralNames{{{"ffn_gate_inp", "block_sparse_moe
                                               {"ffn_gate_exps", "block_sparse_moe.experts.*.w1"},
                                               {"ffn_up_exps", "block_sparse_moe.experts.*.w3"},
                                               {"ffn_down_exps", "block_sparse_moe.experts.*.w2"}}};
+
+// Both matrices of each expert in one tensor of [experts, 2 * rows, columns], the gate's rows first.
+constexpr std::string_view kGateUpExperts = ".ffn_gate_up_exps.weight";
 
 template <typename Table>
 std::string_view find_name(const Table& table, std::string_view name) {
@@ -83,9 +87,17 @@ class Translation {
       // The config says what these factors say.
       if (tensor.name == "rope_freqs.weight" && model_type_ != "phi3") continue;
       if (model_type_ == "phi3" && tensor.name.starts_with("rope_factors_")) continue;
-      std::string name = translate_name(tensor);
-      if (const std::size_t star = name.find('*'); star != std::string::npos) {
-        add_experts(tensor, name, star, checkpoint);
+      if (tensor.name.ends_with(kGateUpExperts)) {
+        const std::string layer = tensor.name.substr(0, tensor.name.size() - kGateUpExperts.size());
+        add_experts(tensor,
+                    {translate_name(tensor, layer + ".ffn_gate_exps.weight"),
+                     translate_name(tensor, layer + ".ffn_up_exps.weight")},
+                    checkpoint);
+        continue;
+      }
+      std::string name = translate_name(tensor, tensor.name);
+      if (name.find('*') != std::string::npos) {
+        add_experts(tensor, {name}, checkpoint);
         continue;
       }
       TensorView translated = tensor;
@@ -98,11 +110,12 @@ class Translation {
       translated.name = std::move(name);  // errors before this name the tensor of the file
       checkpoint.tensors.push_back(std::move(translated));
     }
+    refuse_second_names(checkpoint);
   }
 
  private:
-  std::string translate_name(const TensorView& tensor) const {
-    const std::string_view whole = tensor.name;
+  // Of `whole`, the tensor's name or one that stands for a part of it.
+  std::string translate_name(const TensorView& tensor, std::string_view whole) const {
     const std::size_t dot = std::min(whole.rfind('.'), whole.size());
     const std::string_view stem = whole.substr(0, dot), ending = whole.substr(dot);
     std::string name;
@@ -119,17 +132,31 @@ class Translation {
 
   // "LAYER.PART"; empty for a part that the family does not have.
   std::string translate_part(const TensorView& tensor, std::string_view numbered, bool bias) const {
-    const std::size_t dot = std::min(numbered.find('.'), numbered.size());
-    const std::string layer(numbered.substr(0, dot));
-    const std::string_view part = numbered.substr(std::min(dot + 1, numbered.size()));
-    const std::string_view name = find_part(layer, part);
+    const auto [layer, rest] = split_at_dot(numbered);
+    const auto [part, expert] = split_at_dot(rest);
+    const bool alone = part.size() < rest.size();  // "PART.EXPERT"
+    std::string name(find_part(layer, alone ? part + "_exps" : part));
     if (name.empty() || !takes(name, bias)) return {};
+    require_number(tensor, "a layer", layer, num_layers_, "block_count");
+    if (alone) {
+      require_number(tensor, "an expert", expert, num_experts_, "expert_count");
+      name.replace(name.find('*'), 1, expert);
+    }
+    return "model.layers." + layer + "." + name;
+  }
+
+  static std::pair<std::string, std::string> split_at_dot(std::string_view text) {
+    const std::size_t dot = std::min(text.find('.'), text.size());
+    return {std::string(text.substr(0, dot)), std::string(text.substr(std::min(dot + 1, text.size())))};
+  }
+
+  static void require_number(const TensorView& tensor, const char* what, const std::string& text,
+                             std::int64_t count, const char* key) {
     std::int64_t number = -1;
-    std::from_chars(layer.data(), layer.data() + layer.size(), number);
-    if (number < 0 || number >= num_layers_ || std::to_string(number) != layer)
-      tensor.fail("expected a layer from 0 to " + std::to_string(num_layers_ - 1) +
-                  ", as block_count has it, found \"" + printable(layer) + "\"");
-    return "model.layers." + layer + "." + std::string(name);
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    if (number < 0 || number >= count || std::to_string(number) != text)
+      tensor.fail(std::string("expected ") + what + " from 0 to " + std::to_string(count - 1) + ", as " + key +
+                  " has it, found \"" + printable(text) + "\"");
   }
 
   std::string_view find_part(const std::string& layer, std::string_view part) const {
@@ -157,22 +184,37 @@ class Translation {
     return name.starts_with("self_attn.") && !head_norm && (attention_bias_ || model_type_ == "qwen2");
   }
 
-  // Each expert's matrix under a name of its own, `name` with its number at `star`.
-  void add_experts(const TensorView& tensor, const std::string& name, std::size_t star,
+  // Each expert's matrices, which stand one behind the other, under `names` with its number at the star.
+  void add_experts(const TensorView& tensor, const std::vector<std::string>& names,
                    GgufCheckpoint& checkpoint) const {
     if (tensor.shape.size() != 3 || tensor.shape[0] != num_experts_ || tensor.data.empty())
       tensor.fail("expected a matrix for each of " + std::to_string(num_experts_) +
                   " experts, as expert_count has it, found " +
                   (tensor.shape.size() == 3 ? std::to_string(tensor.data.empty() ? 0 : tensor.shape[0])
                                             : std::to_string(tensor.shape.size()) + " dimensions"));
-    const std::size_t bytes = tensor.data.size() / static_cast<std::size_t>(num_experts_);
-    for (std::int64_t e = 0; e < num_experts_; ++e) {
-      TensorView expert = tensor;
-      expert.name.assign(name).replace(star, 1, std::to_string(e));
-      expert.shape.erase(expert.shape.begin());
-      expert.data = tensor.data.subspan(static_cast<std::size_t>(e) * bytes, bytes);
-      checkpoint.tensors.push_back(std::move(expert));
-    }
+    const auto parts = static_cast<std::int64_t>(names.size());
+    if (tensor.shape[1] % parts != 0)
+      tensor.fail("expected as many rows of the gate as of up, found " + std::to_string(tensor.shape[1]) +
+                  " together");
+    const std::size_t bytes = tensor.data.size() / static_cast<std::size_t>(num_experts_ * parts);
+    std::size_t offset = 0;
+    for (std::int64_t e = 0; e < num_experts_; ++e)
+      for (const std::string& name : names) {
+        TensorView expert = tensor;
+        expert.name.assign(name).replace(name.find('*'), 1, std::to_string(e));
+        expert.shape = {tensor.shape[1] / parts, tensor.shape[2]};
+        expert.data = tensor.data.subspan(offset, bytes);
+        offset += bytes;
+        checkpoint.tensors.push_back(std::move(expert));
+      }
+  }
+
+  // A lying file may have an expert alone and in a tensor of all.
+  static void refuse_second_names(const GgufCheckpoint& checkpoint) {
+    std::set<std::string_view> names;
+    for (const TensorView& tensor : checkpoint.tensors)
+      if (!names.insert(tensor.name).second)
+        tensor.fail("is in the file twice, in two of the layouts of experts");
   }
 
   static std::byte* copy_of(TensorView& tensor, GgufCheckpoint& checkpoint) {
@@ -226,8 +268,10 @@ class Translation {
 }  // namespace
 
 GgufCheckpoint translate_gguf(const GgufContents& contents, const std::string& file) {
+  std::vector<std::string> notices;
+  const std::string config = gguf_config_json(contents, file, notices);
   GgufCheckpoint checkpoint{
-      JsonValue::parse(gguf_config_json(contents, file), file + ": metadata as config.json"), {}, {}};
+      JsonValue::parse(config, file + ": metadata as config.json"), {}, {}, std::move(notices)};
   Translation(contents, file, checkpoint.config).run(checkpoint);
   return checkpoint;
 }

@@ -249,7 +249,8 @@ void add_experts(const GgufMetadata& metadata, Json& config) {
 }
 
 // What a family has beside the decoder that all are.
-void add_family(const GgufMetadata& metadata, const Family& family, Json& config) {
+void add_family(const GgufMetadata& metadata, const Family& family, Json& config,
+                std::vector<std::string>& notices) {
   const std::string_view name = family.model_type;
   const auto among = [&](std::initializer_list<std::string_view> names) {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -266,10 +267,14 @@ void add_family(const GgufMetadata& metadata, const Family& family, Json& config
   // llama.cpp counts the same layers; the file does not.
   if (name == "smollm3") config["no_rope_layer_interval"] = 4;
   constexpr const char* kWindow = "attention.sliding_window";
-  if (among({"llama", "mixtral"}) && metadata.find(kWindow))
-    config["sliding_window"] = metadata.size(kWindow);
-  else if (name == "phi3" && metadata.at(kWindow).as_int(0, INT32_MAX) != 0)  // 0 is none
-    config["sliding_window"] = metadata.size(kWindow);
+  const GgufValue* window = metadata.find(kWindow);
+  const bool none = name == "phi3" && window && window->as_int(0, INT32_MAX) == 0;
+  if (among({"llama", "mixtral", "phi3"}) && window && !none) config["sliding_window"] = metadata.size(kWindow);
+  if (name == "phi3" && !window)
+    notices.push_back(
+        std::string("metadata phi3.") + kWindow +
+        " is missing: no layer has a window, as in llama.cpp; Phi-3-mini-4k was trained with one of "
+        "2047 tokens");
 }
 
 // Every token that ends an answer, as llama.cpp ends one: of the text, of a turn, of a message.
@@ -288,7 +293,8 @@ void add_end_tokens(const GgufMetadata& metadata, Json& config) {
 
 }  // namespace
 
-std::string gguf_config_json(const GgufContents& contents, const std::string& file) {
+std::string gguf_config_json(const GgufContents& contents, const std::string& file,
+                             std::vector<std::string>& notices) {
   const GgufMetadata metadata(contents, file);
   const Family& family = find_family(metadata, file);
   if (const GgufValue* count = metadata.contents().find("split.count"); count && count->as_int(0, 65535) > 1)
@@ -301,7 +307,7 @@ std::string gguf_config_json(const GgufContents& contents, const std::string& fi
   config["model_type"] = family.model_type;
   add_shape(metadata, config);
   add_rope(metadata, config);
-  add_family(metadata, family, config);
+  add_family(metadata, family, config, notices);
   add_end_tokens(metadata, config);
   return config.dump();
 }

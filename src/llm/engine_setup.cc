@@ -178,7 +178,8 @@ EngineSetup set_up_engine(const LLMOptions& asked) {
   setup.scale_source = std::move(choice.scale_source);
   setup.scale_strategy = std::move(choice.scale_strategy);
   setup.attention_math = options.attention_math;
-  setup.notices = std::move(choice.notices);
+  setup.notices = checkpoint.notices();
+  setup.notices.insert(setup.notices.end(), choice.notices.begin(), choice.notices.end());
   if (std::string notice = describe_weights(loaded, options.quantization); !notice.empty())
     setup.notices.push_back(std::move(notice));
   if (std::string notice = describe_key_offsets(config, loaded.model->weights(), layout); !notice.empty())

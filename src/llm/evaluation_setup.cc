@@ -107,6 +107,8 @@ void choose_candidates(EvaluationSetup& setup, const EvaluationOptions& options)
     if (std::string notice = describe_key_offsets(model_config, loaded.model->weights(), layout);
         !notice.empty())
       choice.notices.push_back(std::move(notice));
+    const std::vector<std::string>& of_file = loaded.checkpoint->notices();
+    choice.notices.insert(choice.notices.end(), of_file.begin(), of_file.end());
     if (!config.quantization.empty()) choice.notices.push_back(describe_weights(loaded, config.quantization));
     const Dtype dtype = choose_dtype(config.dtype, model_config);
     setup.candidates.push_back({std::move(config), calculation, std::move(choice), math, dtype, nullptr});

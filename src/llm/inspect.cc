@@ -156,7 +156,7 @@ void describe_scales(const model::KvScaleReport& report, const model::ModelConfi
     info.layers_without_k = layers_without('k', report, config.num_layers);
     info.layers_without_v = layers_without('v', report, config.num_layers);
   }
-  info.warnings = report.warnings;
+  info.warnings.insert(info.warnings.end(), report.warnings.begin(), report.warnings.end());
 }
 
 void describe_cache_costs(const model::ModelConfig& config, model::KvScaleReport report,
@@ -202,6 +202,7 @@ CheckpointInfo inspect_checkpoint(const std::string& directory, const KvCacheDty
   const model::ModelConfig config = model::read_model_config(checkpoint.config());
   CheckpointInfo info;
   info.directory = checkpoint.directory();
+  info.warnings = checkpoint.notices();
   describe_config(config, info);
   describe_tensors(checkpoint, info);
   const std::optional<model::Weights> weights = find_weights(checkpoint, config, info);

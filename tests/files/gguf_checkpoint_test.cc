@@ -1,7 +1,9 @@
 // A GGUF file in the terms of a Hugging Face checkpoint.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <numeric>
+#include <utility>
 
 #include "expect_error.h"
 #include "files/checkpoint.h"
@@ -172,8 +174,13 @@ TEST_F(GgufCheckpointTest, Phi3HasItsFactorsInTensors) {
   EXPECT_EQ(
       open(model("phi3").number("phi3.attention.sliding_window", 2047)).config().at("sliding_window").as_int(),
       2047);
+  // llama.cpp takes a file without the key too.
+  EXPECT_TRUE(open(phi3()).notices().empty());
+  const Checkpoint open_end = open(model("phi3"));
+  EXPECT_FALSE(open_end.config().find("sliding_window"));
+  ASSERT_EQ(open_end.notices().size(), 1u);
+  EXPECT_NE(open_end.notices()[0].find("phi3.attention.sliding_window is missing"), std::string::npos);
   using enum ErrorCode;
-  refused(invalid_file, {"phi3.attention.sliding_window", "missing"}, model("phi3"));
   refused(invalid_file, {"rope_factors_short.weight", "missing"},
           phi3().tensor("rope_factors_long.weight", kF32, {4}, floats(4, 1.0f)));
   refused(unsupported, {"phi3.rope.scaling.attn_factor", "run is 1"},
@@ -187,14 +194,17 @@ TEST_F(GgufCheckpointTest, Phi3HasItsFactorsInTensors) {
           model("llama").tensor("rope_factors_long.weight", kF32, {4}, floats(4)));
 }
 
+GgufBuilder three_experts(const std::string& architecture) {
+  return model(architecture)
+      .number(architecture + ".expert_count", 3)
+      .number(architecture + ".expert_used_count", 2)
+      .number(architecture + ".expert_feed_forward_length", 2)
+      .tensor("blk.0.ffn_gate_inp.weight", kF32, {3, 32}, floats(96));
+}
+
 TEST_F(GgufCheckpointTest, ExpertsOfOneTensorAreTakenApart) {
   const auto mixture = [](const std::string& architecture) {
-    return model(architecture)
-        .number(architecture + ".expert_count", 3)
-        .number(architecture + ".expert_used_count", 2)
-        .number(architecture + ".expert_feed_forward_length", 2)
-        .tensor("blk.0.ffn_gate_inp.weight", kF32, {3, 32}, floats(96))
-        .tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192));
+    return three_experts(architecture).tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192));
   };
   const auto expect_experts = [](const Checkpoint& checkpoint, const std::string& prefix,
                                  const std::string& name) {
@@ -250,6 +260,77 @@ TEST_F(GgufCheckpointTest, ExpertsOfOneTensorAreTakenApart) {
             model("qwen3moe").number("qwen3moe.expert_count", count));
   refused(invalid_file, {"qwen3moe.expert_feed_forward_length", "missing"},
           model("qwen3moe").number("qwen3moe.expert_count", 3).number("qwen3moe.expert_used_count", 2));
+}
+
+TEST_F(GgufCheckpointTest, AnExpertMayBeATensorOfItsOwn) {
+  GgufBuilder builder = three_experts("llama");
+  for (int e = 0; e < 3; ++e) {
+    const std::string number = "." + std::to_string(e) + ".weight";
+    const auto first = static_cast<float>(1000 * e);
+    builder.tensor("blk.0.ffn_gate" + number, kF32, {2, 32}, floats(64, first))
+        .tensor("blk.0.ffn_down" + number, kF32, {32, 2}, floats(64, first + 100))
+        .tensor("blk.0.ffn_up" + number, kF32, {2, 32}, floats(64, first + 200));
+  }
+  const Checkpoint checkpoint = open(builder);
+  EXPECT_EQ(checkpoint.config().at("architectures").dump(), R"(["MixtralForCausalLM"])");
+  const auto expert = [&](int e, const char* name) -> const TensorView& {
+    return checkpoint.at("model.layers.0.block_sparse_moe.experts." + std::to_string(e) + "." + name +
+                         ".weight");
+  };
+  for (int e = 0; e < 3; ++e) {
+    EXPECT_EQ(expert(e, "w1").to_floats().front(), static_cast<float>(1000 * e));
+    EXPECT_EQ(expert(e, "w2").to_floats().front(), static_cast<float>(1000 * e + 100));
+    EXPECT_EQ(expert(e, "w3").to_floats().front(), static_cast<float>(1000 * e + 200));
+    EXPECT_EQ(expert(e, "w2").shape, (std::vector<std::int64_t>{32, 2}));
+    // Views of the file, where they stand 256 bytes apart in this order.
+    EXPECT_EQ(expert(e, "w2").data.data() - expert(e, "w1").data.data(), 256);
+    EXPECT_EQ(expert(e, "w3").data.data() - expert(0, "w1").data.data(), 768 * e + 512);
+  }
+  using enum ErrorCode;
+  const auto with = [&](const std::string& name) {
+    return three_experts("llama").tensor("blk.0." + name + ".weight", kF32, {2, 32}, floats(64));
+  };
+  for (const char* number : {"3", "00", "-1", "x", ""})
+    refused(invalid_file, {std::string("blk.0.ffn_up.") + number + ".weight", "an expert from 0 to 2"},
+            with(std::string("ffn_up.") + number));
+  for (const char* name : {"ffn_gate_inp.0", "ffn_up_exps.0", "attn_q.0", "ffn_up.0.0"})
+    refused(name == std::string("ffn_up.0.0") ? invalid_file : unsupported,
+            {std::string("blk.0.") + name + ".weight"}, with(name));
+  refused(unsupported, {"blk.0.ffn_up.0.weight", "not known", "llama"},
+          model("llama").tensor("blk.0.ffn_up.0.weight", kF32, {2, 32}, floats(64)));
+  refused(invalid_file, {"experts.1.w3.weight", "in the file twice"},
+          with("ffn_up.1").tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192)));
+}
+
+TEST_F(GgufCheckpointTest, GateAndUpOfAnExpertMayStandInOneTensor) {
+  constexpr const char* kBoth = "blk.0.ffn_gate_up_exps.weight";
+  const std::pair<const char*, std::array<const char*, 3>> families[] = {
+      {"llama", {"block_sparse_moe", "w1", "w3"}}, {"qwen3moe", {"mlp", "gate_proj", "up_proj"}}};
+  for (const auto& [architecture, names] : families) {
+    const Checkpoint checkpoint =
+        open(three_experts(architecture).tensor(kBoth, kF32, {3, 4, 32}, floats(384)));
+    const std::string prefix = std::string("model.layers.0.") + names[0] + ".experts.";
+    for (int e = 0; e < 3; ++e) {
+      const std::string expert = prefix + std::to_string(e) + ".";
+      const TensorView &gate = checkpoint.at(expert + names[1] + ".weight"),
+                       &up = checkpoint.at(expert + names[2] + ".weight");
+      EXPECT_EQ(gate.shape, (std::vector<std::int64_t>{2, 32}));
+      EXPECT_EQ(up.shape, gate.shape);
+      EXPECT_EQ(gate.to_floats().front(), static_cast<float>(128 * e));
+      EXPECT_EQ(up.to_floats().back(), static_cast<float>(128 * e + 127));
+      EXPECT_EQ(up.data.data() - gate.data.data(), 256);  // views of the file
+    }
+  }
+  using enum ErrorCode;
+  refused(invalid_file, {kBoth, "found 5 together"},
+          three_experts("llama").tensor(kBoth, kF32, {3, 5, 32}, floats(480)));
+  refused(invalid_file, {kBoth, "3 experts", "found 2"},
+          three_experts("llama").tensor(kBoth, kF32, {2, 4, 32}, floats(256)));
+  refused(invalid_file, {"experts.0.w1.weight", "in the file twice"},
+          three_experts("llama")
+              .tensor(kBoth, kF32, {3, 4, 32}, floats(384))
+              .tensor("blk.0.ffn_gate_exps.weight", kF32, {3, 2, 32}, floats(192)));
+  refused(unsupported, {kBoth, "not known"}, model("llama").tensor(kBoth, kF32, {3, 4, 32}, floats(384)));
 }
 
 TEST_F(GgufCheckpointTest, Llama3ScalingIsFoundInItsFactors) {

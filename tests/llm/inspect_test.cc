@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "files/gguf_builder.h"
+#include "files/safetensors_builder.h"
 #include "llm/tiny_llm.h"
 
 namespace octet {
@@ -112,6 +114,26 @@ TEST(Inspect, ReportsBadScalesInsteadOfFailing) {
   EXPECT_NE(info.scale_error.find("model.layers.1.self_attn.v_scale"), std::string::npos) << info.scale_error;
   ASSERT_EQ(info.scales.size(), 4u);  // all of them, the good ones too
   for (const KvScaleInfo& scale : info.scales) EXPECT_FALSE(scale.used);
+}
+
+TEST(Inspect, SaysHowItTakesAGgufFileThatLeavesAWindowOpen) {
+  tests::TempFolder folder;
+  const auto warnings = [&](bool has_key) {
+    tests::GgufBuilder phi3;
+    phi3.text("general.architecture", "phi3")
+        .number("phi3.embedding_length", 32)
+        .number("phi3.feed_forward_length", 64)
+        .number("phi3.block_count", 1)
+        .number("phi3.attention.head_count", 4)
+        .number("phi3.context_length", 128)
+        .real("phi3.attention.layer_norm_rms_epsilon", 1e-5f)
+        .tensor("token_embd.weight", 0, {5, 32}, std::string(640, '\0'));
+    if (has_key) phi3.number("phi3.attention.sliding_window", 16);
+    return inspect_checkpoint(folder.write("model.gguf", phi3.finish())).warnings;
+  };
+  EXPECT_TRUE(warnings(true).empty());
+  ASSERT_EQ(warnings(false).size(), 1u);
+  EXPECT_NE(warnings(false)[0].find("no layer has a window"), std::string::npos);
 }
 
 TEST(Inspect, NamesAWeightThatIsMissing) {

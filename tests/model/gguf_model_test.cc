@@ -26,10 +26,17 @@ using files::TensorView;
 
 constexpr std::uint32_t kF32 = 0, kQ8 = 8;
 
-std::string gguf_name(std::string name) {
-  // Those of a mixture's experts lie one behind the other in one tensor.
-  static const std::regex expert(R"((mlp|block_sparse_moe)\.experts\.\d+)");
-  name = std::regex_replace(name, expert, "exps");
+// How a file has a mixture's experts: one behind the other in one tensor, gate and up of each beside one
+// another there, or each in a tensor of its own.
+enum class Experts { stacked, gate_up, alone };
+
+std::string gguf_name(std::string name, Experts experts) {
+  static const std::regex expert(R"((mlp|block_sparse_moe)\.experts\.(\d+)\.(\w+))");
+  static const std::regex gate_or_up("ffn_(gate|up)_exps");
+  std::smatch number;
+  const bool is_expert = std::regex_search(name, number, expert);
+  const std::string alone = is_expert ? "." + number.str(2) : "";
+  name = std::regex_replace(name, expert, "exps.$3");
   const std::pair<const char*, const char*> parts[] = {{"model.layers.", "blk."},
                                                        {"model.embed_tokens", "token_embd"},
                                                        {"model.norm", "output_norm"},
@@ -58,6 +65,8 @@ std::string gguf_name(std::string name) {
   for (const auto& [from, to] : parts)
     if (const std::size_t at = name.find(from); at != std::string::npos)
       name.replace(at, std::strlen(from), to);
+  if (is_expert && experts == Experts::alone) name.replace(name.find("_exps"), 5, alone);
+  if (experts == Experts::gate_up) name = std::regex_replace(name, gate_or_up, "ffn_gate_up_exps");
   return name;
 }
 
@@ -95,6 +104,7 @@ std::vector<float> rounded(const TensorView& tensor) {
 struct Tiny {
   const char* folder;
   std::string architecture;
+  Experts experts = Experts::stacked;
 };
 
 class GgufModel : public ::testing::TestWithParam<Tiny> {
@@ -156,6 +166,7 @@ class GgufModel : public ::testing::TestWithParam<Tiny> {
       std::string bytes;
     };
     std::map<std::string, Written> tensors;
+    // By name: the gate of an expert (gate_proj, w1) comes before its up (up_proj, w3).
     for (const TensorView& tensor : source.tensors()) {
       const bool matrix = tensor.shape.size() == 2, q8 = quantized && matrix && tensor.shape[1] % 32 == 0;
       const std::vector<float> values = matrix ? rounded(tensor) : tensor.to_floats();
@@ -167,12 +178,18 @@ class GgufModel : public ::testing::TestWithParam<Tiny> {
         bytes = interleave(bytes, tensor.shape[0],
                            config.at(q ? "num_attention_heads" : "num_key_value_heads").as_int());
       Written& written =
-          tensors.try_emplace(gguf_name(tensor.name), q8 ? kQ8 : kF32, tensor.shape, "").first->second;
+          tensors.try_emplace(gguf_name(tensor.name, GetParam().experts), q8 ? kQ8 : kF32, tensor.shape, "")
+              .first->second;
       written.bytes += bytes;
-      if (tensor.name.find(".experts.") == std::string::npos) continue;
+      if (tensor.name.find(".experts.") == std::string::npos || GetParam().experts == Experts::alone) continue;
       if (written.shape.size() == 2) written.shape.insert(written.shape.begin(), 0);
       ++written.shape[0];
     }
+    for (auto& [name, written] : tensors)
+      if (name.find("gate_up_exps") != std::string::npos) {  // counted twice an expert
+        written.shape[0] /= 2;
+        written.shape[1] *= 2;
+      }
     for (const auto& [name, written] : tensors) gguf.tensor(name, written.type, written.shape, written.bytes);
     folder_.write("model.safetensors", plain.finish());
     folder_.write("config.json", config.dump());
@@ -208,12 +225,18 @@ TEST_P(GgufModel, ComputesWhatItsCheckpointComputes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiny, GgufModel,
-                         ::testing::Values(Tiny{"llama", "llama"}, Tiny{"qwen2", "qwen2"},
-                                           Tiny{"qwen3", "qwen3"}, Tiny{"phi3", "phi3"},
-                                           Tiny{"smollm3", "smollm3"}, Tiny{"mixtral", "llama"},
-                                           Tiny{"qwen3_moe", "qwen3moe"}),
-                         [](const auto& test) { return test.param.folder; });
+std::string name_of(const ::testing::TestParamInfo<Tiny>& test) {
+  constexpr const char* kLayouts[] = {"", "_gate_up", "_alone"};
+  return test.param.folder + std::string(kLayouts[static_cast<std::size_t>(test.param.experts)]);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Tiny, GgufModel,
+    ::testing::Values(Tiny{"llama", "llama"}, Tiny{"qwen2", "qwen2"}, Tiny{"qwen3", "qwen3"},
+                      Tiny{"phi3", "phi3"}, Tiny{"smollm3", "smollm3"}, Tiny{"mixtral", "llama"},
+                      Tiny{"mixtral", "llama", Experts::alone}, Tiny{"mixtral", "llama", Experts::gate_up},
+                      Tiny{"qwen3_moe", "qwen3moe"}, Tiny{"qwen3_moe", "qwen3moe", Experts::gate_up}),
+    name_of);
 
 }  // namespace
 }  // namespace octet::tests
