@@ -9,7 +9,7 @@ set_target_properties(octet PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PR
 
 install(TARGETS octet EXPORT octetTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/octet DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-get_property(licences GLOBAL PROPERTY OCTET_LICENCES)  # of what is linked into the library
+get_property(licences GLOBAL PROPERTY OCTET_LICENCES)  # of what is compiled in
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${licences} DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(EXPORT octetTargets NAMESPACE octet:: DESTINATION ${OCTET_PACKAGE_DIR})
 

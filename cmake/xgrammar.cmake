@@ -13,21 +13,11 @@ if(NOT EXISTS ${OCTET_XGRAMMAR_SOURCE}/cpp/earley_parser.cc)
   endif()
 endif()
 
-# What must go wherever the library goes: its licence and notice, and the licences of what it brings. picojson's stands
-# at the head of its only file.
-set(licences ${CMAKE_CURRENT_BINARY_DIR}/licences)
-configure_file(${OCTET_XGRAMMAR_SOURCE}/LICENSE ${licences}/LICENSE.xgrammar COPYONLY)
-configure_file(${OCTET_XGRAMMAR_SOURCE}/NOTICE ${licences}/NOTICE.xgrammar COPYONLY)
-configure_file(${OCTET_XGRAMMAR_SOURCE}/3rdparty/dlpack/LICENSE ${licences}/LICENSE.dlpack COPYONLY)
-file(READ ${OCTET_XGRAMMAR_SOURCE}/3rdparty/picojson/picojson.h text)
-string(FIND "${text}" "*/" end)
-string(SUBSTRING "${text}" 0 ${end} text)
-if(NOT text MATCHES "^/\\*.*Copyright.*Redistribution.*DAMAGE")
-  message(FATAL_ERROR "${OCTET_XGRAMMAR_SOURCE}/3rdparty/picojson/picojson.h: expected its licence at its head")
-endif()
-file(WRITE ${licences}/LICENSE.picojson "${text}*/\n")
-set_property(GLOBAL APPEND PROPERTY OCTET_LICENCES ${licences}/LICENSE.xgrammar ${licences}/NOTICE.xgrammar
-                                                   ${licences}/LICENSE.dlpack ${licences}/LICENSE.picojson)
+# Its licence and notice, and the licences of what it brings.
+octet_add_licence(LICENSE.xgrammar ${OCTET_XGRAMMAR_SOURCE}/LICENSE)
+octet_add_licence(NOTICE.xgrammar ${OCTET_XGRAMMAR_SOURCE}/NOTICE)
+octet_add_licence(LICENSE.dlpack ${OCTET_XGRAMMAR_SOURCE}/3rdparty/dlpack/LICENSE)
+octet_add_licence_at_head(LICENSE.picojson ${OCTET_XGRAMMAR_SOURCE}/3rdparty/picojson/picojson.h)
 
 # A library that another build folder made: the same code for every preset, since no sanitizer is for it (below).
 set(OCTET_XGRAMMAR_LIBRARY "" CACHE FILEPATH "A liboctet_xgrammar.a to take instead of compiling XGrammar")
