@@ -173,6 +173,34 @@ TEST_P(Families, EveryCacheDtypeIsTransformersWithAQuantisedCache) {
   }
 }
 
+// How many linear layers have whole groups of 32 columns: all but the routers, and Mixtral's w2 here.
+int quantisable(const model::ModelConfig& c) {
+  int count = 0;
+  for (const model::LayerConfig& layer : c.layers)
+    count += 4 + (layer.experts ? c.num_experts * (c.expert_intermediate_size % 32 == 0 ? 3 : 2) : 3);
+  return count;
+}
+
+TEST_P(Families, WeightsMayBeQuantisedAtLoad) {
+  SequenceRunner plain(folder(GetParam()), one_thread());
+  const std::vector<float> exact = plain.logits(ids_, 64);
+  // Of a token that chooses another expert all logits move.
+  for (const auto& [quantization, most] :
+       {std::pair{model::Quantization::int8, 0.2}, {model::Quantization::fp8, 0.35}}) {
+    SequenceRunner runner(folder(GetParam()), one_thread());
+    EXPECT_EQ(runner.model().quantize_weights(quantization).count, quantisable(runner.config()));
+    const std::vector<float> logits = runner.logits(ids_, 64);
+    double difference = 0, all = 0;
+    for (std::size_t i = 0; i < exact.size(); ++i) {
+      difference += std::pow(static_cast<double>(logits[i] - exact[i]), 2);
+      all += std::pow(static_cast<double>(exact[i]), 2);
+    }
+    const double share = std::sqrt(difference / all);
+    EXPECT_GT(share, 1e-3);
+    EXPECT_LT(share, most);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tiny, Families,
                          ::testing::Values("llama", "llama3", "mistral", "qwen2", "qwen2_yarn", "qwen3",
                                            "qwen3_moe", "mixtral", "gemma2", "gemma3", "phi3", "smollm3"),
