@@ -64,8 +64,9 @@ void remove_extra_whitespaces(json& document, pipeline::SpacePrefix prefix) {
   const auto replace = [](const char* regex, const char* content) {
     return json{{"type", "Replace"}, {"pattern", {{"Regex", regex}}}, {"content", content}};
   };
-  json steps = json::array({replace(" +$", ""), replace(" {2,}", " ")});
-  if (prefix != pipeline::SpacePrefix::first) steps.push_back(replace("^ ", ""));
+  // Of the text: ^ and $ are those of a line.
+  json steps = json::array({replace(" +\\z", ""), replace(" {2,}", " ")});
+  if (prefix != pipeline::SpacePrefix::first) steps.push_back(replace("\\A ", ""));
   if (document.contains("normalizer")) steps.push_back(document["normalizer"]);
   document["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(steps)}};
 }

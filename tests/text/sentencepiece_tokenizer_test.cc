@@ -69,6 +69,7 @@ TEST_F(SentencePieceTokenizerTest, ExtraSpacesGoAndTheFirstSpaceIsAdded) {
       EXPECT_EQ(load(config).encode(text), (Ids{1, 5, 5})) << config << " \"" << text << '"';
     }
     EXPECT_EQ(load(config).encode("   "), (Ids{1})) << config;
+    EXPECT_EQ(load(config).encode("a \n a"), (Ids{1, 5, 3, 0, 5})) << config;  // those of a line stay
   }
   EXPECT_EQ(load(R"({"add_prefix_space": false})").encode(" a a"), (Ids{1, 4, 5}));
 }
