@@ -38,9 +38,10 @@ def write_checkpoint(folder, tokenizer, tokenizer_config):
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
     (folder / "tokenizer.model").write_bytes(tokenizer)
     square = [f"self_attn.{part}_proj" for part in "qkvo"] + [f"mlp.{part}_proj" for part in ("gate", "up", "down")]
+    norms = ["input_layernorm", "post_attention_layernorm"]
     save_file({"model.embed_tokens.weight": torch.zeros(PIECES, HIDDEN), "model.norm.weight": torch.ones(HIDDEN),
                **{f"model.layers.0.{name}.weight": torch.zeros(HIDDEN, HIDDEN) for name in square},
-               **{f"model.layers.0.{name}_layernorm.weight": torch.ones(HIDDEN) for name in ("input", "post_attention")}},
+               **{f"model.layers.0.{name}.weight": torch.ones(HIDDEN) for name in norms}},
               folder / "model.safetensors")
 
 

@@ -14,6 +14,7 @@
 #include "model/linear.h"
 #include "model/sequence_runner.h"
 #include "model/weight_quantization.h"
+#include "numeric/fp8.h"
 
 namespace octet::tests {
 namespace {
@@ -53,6 +54,66 @@ TEST_P(QuantizedCheckpoint, LogitsAreThoseOfTransformers) {
 INSTANTIATE_TEST_SUITE_P(Tiny, QuantizedCheckpoint,
                          ::testing::Values("fp8_channel", "fp8_tensor", "fp8_block", "w4a16", "w4a16_asym",
                                            "w8a16", "int8", "modelopt", "deepseek", "static"),
+                         [](const auto& test) { return test.param; });
+
+// A tiny checkpoint with its linear layers in FP8, a scale a block of 32 x 32 as Qwen3's and DeepSeek's have
+// them; and one of the same numbers.
+class Fp8Blocks : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const auto source = files::Checkpoint::open(OCTET_SOURCE_DIR "/tests/data/tiny/" + GetParam());
+    for (const files::TensorView& tensor : source.tensors()) {
+      const bool linear =
+          tensor.name.find("_proj.") != std::string::npos || tensor.name.find(".experts.") != std::string::npos;
+      if (linear && tensor.shape[1] % 32 == 0 && tensor.name.ends_with(".weight")) {
+        quantise(tensor);
+        continue;
+      }
+      for (SafetensorsBuilder* file : {&codes_, &numbers_})
+        file->floats(tensor.name, tensor.shape, tensor.to_floats());
+    }
+    const std::string config = source.config().dump();
+    quantised_.write("model.safetensors", codes_.finish());
+    quantised_.write("config.json", config.substr(0, config.rfind('}')) +
+                                        R"(,"quantization_config":{"quant_method":"fp8","fmt":"e4m3",)"
+                                        R"("activation_scheme":"dynamic","weight_block_size":[32,32]}})");
+    plain_.write("model.safetensors", numbers_.finish());
+    plain_.write("config.json", config);
+  }
+
+  // Scales are powers of two, so that each product is exact.
+  void quantise(const files::TensorView& tensor) {
+    const std::int64_t rows = tensor.shape[0], cols = tensor.shape[1], across = cols / 32;
+    std::vector<float> values = tensor.to_floats(), scales(static_cast<std::size_t>((rows + 31) / 32 * across));
+    for (std::size_t block = 0; block < scales.size(); ++block)
+      scales[block] = std::ldexp(1.0f, -6 - static_cast<int>(block % 3));
+    std::string codes;
+    for (std::int64_t at = 0; at < rows * cols; ++at) {
+      const float scale = scales[static_cast<std::size_t>(at / cols / 32 * across + at % cols / 32)];
+      float& value = values[static_cast<std::size_t>(at)];
+      const fp8_e4m3 code = fp8_e4m3::from_float(value / scale);
+      codes += static_cast<char>(code.bits);
+      value = code.to_float() * scale;
+    }
+    codes_.add(tensor.name, "F8_E4M3", tensor.shape, codes);
+    codes_.floats(tensor.name + "_scale_inv", {(rows + 31) / 32, across}, scales);
+    numbers_.floats(tensor.name, tensor.shape, values);
+  }
+
+  SafetensorsBuilder codes_, numbers_;
+  TempFolder quantised_, plain_;
+};
+
+TEST_P(Fp8Blocks, AreTheirNumbersInEveryFamilyToTheBit) {
+  std::vector<std::int32_t> ids;
+  for (int i = 0; i < 40; ++i) ids.push_back(i * 37 % 256);
+  SequenceRunner quantised(quantised_.path(), {}), plain(plain_.path(), {});
+  EXPECT_EQ(quantised.logits(ids, 40), plain.logits(ids, 40));
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiny, Fp8Blocks,
+                         ::testing::Values("llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "mixtral",
+                                           "gemma2", "gemma3", "phi3", "smollm3"),
                          [](const auto& test) { return test.param; });
 
 TEST(QuantizedWeights, AreDescribedWithTheActivationsThatStayAsTheyAre) {
