@@ -24,7 +24,7 @@ void StoredValues::read(const kernels::KvView& view, const std::int32_t* block_t
                              sum_.data()});
     std::copy_n(max_.data(), group, k + first);
   }
-  table_.merge_attention({out_.data(), max_.data(), sum_.data(), 1, 1, head_dim_, view.v_scale[kv_head], v});
+  table_.merge_attention({out_.data(), max_.data(), sum_.data(), 1, 1, 1, head_dim_, view.v_scale[kv_head], v});
 }
 
 }  // namespace octet::evaluate

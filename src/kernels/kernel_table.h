@@ -15,7 +15,7 @@
 
 namespace octet::kernels {
 
-// Query heads that one call may take (the size of a GQA group).
+// Query heads that one call may take, and so the largest GQA group.
 inline constexpr int kMaxGroup = 64;
 
 // Tokens that one gemv call should take at most: 192 KiB of x, well within a second-level cache of 512 KiB; a
@@ -61,29 +61,45 @@ struct StoreKvArgs {
   std::int64_t slot;
 };
 
-// One split of one sequence's attention at one KV head: all query heads of the group at one position,
-// over cached positions [begin, end). The result is partial: see MergeArgs.
+// One split of one sequence's attention at some KV heads: all query heads of their groups at one position,
+// over cached positions [begin, end). The result is partial: see MergeAttentionArgs. Each KV head's is the same
+// bits whatever others a call takes; to take all lets the kernel read the pool in the order that it lies in.
 struct DecodeAttentionArgs {
-  const float* q;       // [group, head_dim], contiguous, after rotary embedding
-  int group;            // query heads that share this KV head, 1..kMaxGroup
-  float softmax_scale;  // 1/sqrt(head_dim) usually; the kernel multiplies by k_scale[kv_head]
+  const float* q;       // [num_kv_heads, group, head_dim], contiguous, after rotary embedding
+  int group;            // query heads that share a KV head
+  float softmax_scale;  // 1/sqrt(head_dim) usually; the kernel multiplies by the head's k_scale
   const KvView* kv;
-  int kv_head;
+  int kv_head;                      // the first
   const std::int32_t* block_table;  // block of position p is block_table[p / block_size]
   int begin;
   int end;     // begin < end
-  float* out;  // [group, head_dim]: sum of exp(score - max) * stored v, not normalised
-  float* max;  // [group]: the largest score
-  float* sum;  // [group]: sum of exp(score - max)
+  float* out;  // [num_kv_heads, group, head_dim]: sum of exp(score - max) * stored v, not normalised
+  float* max;  // [num_kv_heads, group]: the largest score
+  float* sum;  // [num_kv_heads, group]: sum of exp(score - max)
   // Scores become softcap * tanh(score / softcap), after the scales and before the softmax; 0 = they stay.
   float softcap = 0.0f;
+  int num_kv_heads = 1;  // num_kv_heads * group is in 1..kMaxGroup
 };
+
+// The part of a call that is one KV head's, from the call's first on.
+constexpr DecodeAttentionArgs of_kv_head(const DecodeAttentionArgs& args, int head) {
+  const int row = head * args.group;
+  DecodeAttentionArgs one = args;
+  one.q += row * args.kv->head_dim;
+  one.kv_head += head;
+  one.out += row * args.kv->head_dim;
+  one.max += row;
+  one.sum += row;
+  one.num_kv_heads = 1;
+  return one;
+}
 
 // Merges the splits of one (sequence, kv_head) and finishes: out = v_scale * Σ partial / Σ sum.
 struct MergeAttentionArgs {
-  const float* partial_out;  // [num_splits, group, head_dim]
-  const float* partial_max;  // [num_splits, group]
-  const float* partial_sum;  // [num_splits, group]
+  const float* partial_out;  // [num_splits, group, head_dim], a split split_stride heads behind the last
+  const float* partial_max;  // [num_splits, group], likewise
+  const float* partial_sum;  // [num_splits, group], likewise
+  int split_stride;
   int num_splits;
   int group;
   int head_dim;

@@ -74,14 +74,7 @@ Softmax attend(const Head& head, int begin, int end, float* out) {
   return result;
 }
 
-}  // namespace
-
-double softcapped(double score, float softcap) noexcept {
-  const auto cap = static_cast<double>(softcap);
-  return cap > 0.0 ? cap * std::tanh(score / cap) : score;
-}
-
-void decode_attention(const DecodeAttentionArgs& args) noexcept {
+void attend_kv_head(const DecodeAttentionArgs& args) {
   const KvView& kv = *args.kv;
   const double scale = static_cast<double>(args.softmax_scale) * static_cast<double>(kv.k_scale[args.kv_head]);
   for (int g = 0; g < args.group; ++g) {
@@ -93,21 +86,32 @@ void decode_attention(const DecodeAttentionArgs& args) noexcept {
   }
 }
 
+}  // namespace
+
+double softcapped(double score, float softcap) noexcept {
+  const auto cap = static_cast<double>(softcap);
+  return cap > 0.0 ? cap * std::tanh(score / cap) : score;
+}
+
+void decode_attention(const DecodeAttentionArgs& args) noexcept {
+  for (int head = 0; head < args.num_kv_heads; ++head) attend_kv_head(of_kv_head(args, head));
+}
+
 void merge_attention(const MergeAttentionArgs& args) noexcept {
   for (int g = 0; g < args.group; ++g) {
     double max = -std::numeric_limits<double>::infinity();
     for (int s = 0; s < args.num_splits; ++s)
-      max = std::max(max, static_cast<double>(args.partial_max[s * args.group + g]));
+      max = std::max(max, static_cast<double>(args.partial_max[s * args.split_stride + g]));
     double sum = 0.0;
     for (int s = 0; s < args.num_splits; ++s) {
-      const std::int64_t head = static_cast<std::int64_t>(s) * args.group + g;
+      const std::int64_t head = static_cast<std::int64_t>(s) * args.split_stride + g;
       sum += std::exp(static_cast<double>(args.partial_max[head]) - max) *
              static_cast<double>(args.partial_sum[head]);
     }
     for (int d = 0; d < args.head_dim; ++d) {
       double total = 0.0;
       for (int s = 0; s < args.num_splits; ++s) {
-        const std::int64_t head = static_cast<std::int64_t>(s) * args.group + g;
+        const std::int64_t head = static_cast<std::int64_t>(s) * args.split_stride + g;
         total += std::exp(static_cast<double>(args.partial_max[head]) - max) *
                  static_cast<double>(args.partial_out[head * args.head_dim + d]);
       }

@@ -1,7 +1,8 @@
 // Attention over the cache: cut into pieces once a step, run for every layer.
 //
 // Pieces have fixed lengths, whatever the number of threads and whoever else is in the batch, so that a
-// sequence's result does not depend on either.
+// sequence's result does not depend on either. How many KV heads of a piece one task takes changes no bit. The
+// more, the longer the runs that are read of the pool, where a block's heads lie one behind the other.
 #include <algorithm>
 
 #include "model/step.h"
@@ -13,6 +14,8 @@ namespace {
 // Cached positions in one piece of decode attention: long enough that merging costs nothing, short
 // enough that a single sequence keeps many threads busy.
 constexpr int kDecodePiece = 512;
+// Tasks of decode attention that there should be for each thread, so that all end together.
+constexpr int kDecodeTasksAThread = 4;
 // Query rows (positions times the heads of a group) that one prefill piece aims at.
 constexpr int kPrefillRows = 192;
 
@@ -29,12 +32,21 @@ void plan_decode(const Step& step, AttentionPieces& pieces, int seq, int token) 
   const int begin = pieces.window > 0 ? std::max(0, end - pieces.window) : 0;
   // One accumulator over the whole context is what that arithmetic is about.
   const int length = step.math == kernels::AttentionMath::fp8_hopper_plain ? end - begin : kDecodePiece;
-  for (int head = 0; head < step.config.num_kv_heads; ++head) {
-    const int first = static_cast<int>(pieces.decode_items.size());
-    for (int piece = begin; piece < end; piece += length)
-      pieces.decode_items.push_back({seq, token, head, piece, std::min(piece + length, end)});
-    pieces.merge_items.push_back({token, head, first, static_cast<int>(pieces.decode_items.size()) - first});
-  }
+  const int first = static_cast<int>(pieces.decode_items.size());
+  for (int piece = begin; piece < end; piece += length)
+    pieces.decode_items.push_back({seq, token, piece, std::min(piece + length, end)});
+  const int count = static_cast<int>(pieces.decode_items.size()) - first;
+  for (int head = 0; head < step.config.num_kv_heads; ++head)
+    pieces.merge_items.push_back({token, head, first, count});
+}
+
+// As few as keep all threads busy and a call within what a kernel takes.
+int tasks_an_item(const Step& step, std::size_t num_items) {
+  const auto divided_up = [](int a, int b) { return (a + b - 1) / b; };
+  const int heads = step.config.num_kv_heads, most = std::max(1, kernels::kMaxGroup / step.config.group());
+  const int wanted = kDecodeTasksAThread * step.pool.num_threads();
+  const int items = std::max(1, static_cast<int>(num_items));
+  return std::clamp(divided_up(wanted, items), divided_up(heads, most), heads);
 }
 
 void plan_prefill(const Step& step, AttentionPieces& pieces, int seq, int first, int last) {
@@ -70,45 +82,55 @@ kernels::QuantizedAttentionArgs quantized_args(const Step& step, const kernels::
   return args;
 }
 
-void run_decode(Step& step, const DecodeItem& item, std::size_t index, int layer, const float* qkv,
+// KV heads [first, last) of an item.
+void run_decode(Step& step, std::size_t index, int first, int last, int layer, const float* qkv,
                 std::int64_t row_width, int thread) {
   const ModelConfig& c = step.config;
+  const DecodeItem& item = step.pieces_of(layer).decode_items[index];
   const kernels::KvView& view = step.cache->view(layer);
-  const int group = c.group();
   Workspace& ws = step.workspace;
-  const auto rows = static_cast<std::int64_t>(index) * group;
-  const float* q = qkv + item.token * row_width + static_cast<std::int64_t>(item.kv_head) * group * c.head_dim;
-  float* out = ws.partial_out.data() + rows * c.head_dim;
-  float* max = ws.partial_max.data() + rows;
-  float* sum = ws.partial_sum.data() + rows;
-  if (!is_quantized(step, view)) {
-    const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.decode_attention_bf16 != nullptr;
-    const auto attention = bf16 ? step.table.decode_attention_bf16 : step.table.decode_attention;
-    attention({q, group, softmax_scale(c), &view, item.kv_head, block_table(step, layer, item.seq), item.begin,
-               item.end, out, max, sum, softcap(c)});
-    return;
+  const auto row = static_cast<std::int64_t>(index) * c.num_heads + first * c.group();
+  const bool bf16 = step.dtype == Dtype::bfloat16 && step.table.decode_attention_bf16 != nullptr;
+  const auto attention = bf16 ? step.table.decode_attention_bf16 : step.table.decode_attention;
+  const kernels::DecodeAttentionArgs all{
+      .q = qkv + item.token * row_width + static_cast<std::int64_t>(first) * c.group() * c.head_dim,
+      .group = c.group(),
+      .softmax_scale = softmax_scale(c),
+      .kv = &view,
+      .kv_head = first,
+      .block_table = block_table(step, layer, item.seq),
+      .begin = item.begin,
+      .end = item.end,
+      .out = ws.partial_out.data() + row * c.head_dim,
+      .max = ws.partial_max.data() + row,
+      .sum = ws.partial_sum.data() + row,
+      .softcap = softcap(c),
+      .num_kv_heads = last - first};
+  if (!is_quantized(step, view)) return attention(all);
+  for (int head = first; head < last; ++head) {
+    const kernels::DecodeAttentionArgs one = of_kv_head(all, head - first);
+    kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, head);
+    args.q = one.q;
+    args.num_queries = 1;
+    args.first_position = step.plan->positions[static_cast<std::size_t>(item.token)];
+    args.begin = item.begin;
+    args.end = item.end;
+    args.out = one.out;
+    args.max = one.max;
+    args.sum = one.sum;
+    args.scratch = scratch_of(step, thread);
+    step.table.quantized_attention(args);
   }
-  kernels::QuantizedAttentionArgs args = quantized_args(step, view, layer, item.seq, item.kv_head);
-  args.q = q;
-  args.num_queries = 1;
-  args.first_position = step.plan->positions[static_cast<std::size_t>(item.token)];
-  args.begin = item.begin;
-  args.end = item.end;
-  args.out = out;
-  args.max = max;
-  args.sum = sum;
-  args.scratch = scratch_of(step, thread);
-  step.table.quantized_attention(args);
 }
 
 void run_merge(Step& step, const MergeItem& item, const kernels::KvView& view, float* out) {
   const ModelConfig& c = step.config;
   const int group = c.group();
   const Workspace& ws = step.workspace;
-  const auto rows = static_cast<std::int64_t>(item.first) * group;
+  const auto row = static_cast<std::int64_t>(item.first) * c.num_heads + item.kv_head * group;
   const std::int64_t out_row = static_cast<std::int64_t>(item.token) * c.num_heads + item.kv_head * group;
-  step.table.merge_attention({ws.partial_out.data() + rows * c.head_dim, ws.partial_max.data() + rows,
-                              ws.partial_sum.data() + rows, item.count, group, c.head_dim,
+  step.table.merge_attention({ws.partial_out.data() + row * c.head_dim, ws.partial_max.data() + row,
+                              ws.partial_sum.data() + row, c.num_heads, item.count, group, c.head_dim,
                               view.v_scale[item.kv_head], out + out_row * c.head_dim});
 }
 
@@ -169,6 +191,7 @@ void plan_pieces(const Step& step, AttentionPieces& pieces) {
     plan_prefill(step, pieces, seq, first, decode);
     for (int token = decode; token < last; ++token) plan_decode(step, pieces, seq, token);
   }
+  pieces.tasks_an_item = tasks_an_item(step, pieces.decode_items.size());
   // The latest positions attend to most: start with them, so that the threads end together.
   std::stable_sort(pieces.prefill_items.begin(), pieces.prefill_items.end(),
                    [&](const PrefillItem& a, const PrefillItem& b) {
@@ -207,7 +230,7 @@ void plan_attention(Step& step) {
     most_decode_items = std::max(most_decode_items, pieces.decode_items.size());
   }
   const ModelConfig& c = step.config;
-  const auto rows = most_decode_items * static_cast<std::size_t>(c.group());
+  const auto rows = most_decode_items * static_cast<std::size_t>(c.num_heads);
   step.workspace.partial_out.reserve(rows * static_cast<std::size_t>(c.head_dim));
   step.workspace.partial_max.reserve(rows);
   step.workspace.partial_sum.reserve(rows);
@@ -227,13 +250,17 @@ void attend(Step& step, int layer, const float* qkv, float* out) {
     const auto next = std::lower_bound(wanted.begin(), wanted.end(), token);
     return every_token || (next != wanted.end() && *next < token + count);
   };
-  step.pool.run(prefills + pieces.decode_items.size(), [&](std::size_t index, int thread) {
+  const auto tasks = static_cast<std::size_t>(pieces.tasks_an_item);
+  step.pool.run(prefills + pieces.decode_items.size() * tasks, [&](std::size_t index, int thread) {
     if (index < prefills) {
       const PrefillItem& item = pieces.prefill_items[index];
       if (is_used(item.token, item.num_queries)) run_prefill(step, item, layer, qkv, row_width, out, thread);
     } else {
-      const DecodeItem& item = pieces.decode_items[index - prefills];
-      if (is_used(item.token, 1)) run_decode(step, item, index - prefills, layer, qkv, row_width, thread);
+      const std::size_t item = (index - prefills) / tasks;
+      const int heads = step.config.num_kv_heads, task = static_cast<int>((index - prefills) % tasks);
+      if (is_used(pieces.decode_items[item].token, 1))
+        run_decode(step, item, heads * task / pieces.tasks_an_item, heads * (task + 1) / pieces.tasks_an_item,
+                   layer, qkv, row_width, thread);
     }
   });
   // Merging reads what fits in the first-level cache: not worth a fork for a few sequences.

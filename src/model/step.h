@@ -48,18 +48,18 @@ struct Workspace {
   AlignedFloats router;                       // [T, E]
   AlignedFloats expert_in, expert_out;        // [T, D]
   std::vector<AlignedFloats> cos, sin;        // of each of the config's ropes, [T, rotary_dim / 2]
-  AlignedFloats partial_out;                  // [decode items, group, d]
-  AlignedFloats partial_max, partial_sum;     // [decode items, group]
+  AlignedFloats partial_out;                  // [decode items, H, d]
+  AlignedFloats partial_max, partial_sum;     // [decode items, H]
   AlignedFloats bfloats;                      // [T, columns] of bfloat16: rounded activations
   AlignedFloats rounded;                      // [T, columns]: the same as floats, where a kernel wants them so
   std::vector<AlignedFloats> thread_scratch;  // [threads]
 };
 
-// One piece of decode attention: one sequence, one KV head, positions [begin, end).
+// One piece of decode attention: all KV heads of one sequence over positions [begin, end).
 struct DecodeItem {
-  int seq, token, kv_head, begin, end;
+  int seq, token, begin, end;
 };
-// The pieces [first, first + count) of one (sequence, KV head).
+// One KV head's part of the pieces [first, first + count) of one token.
 struct MergeItem {
   int token, kv_head, first, count;
 };
@@ -72,6 +72,7 @@ struct PrefillItem {
 struct AttentionPieces {
   int window;  // LayerConfig::sliding_window
   std::vector<DecodeItem> decode_items{};
+  int tasks_an_item = 1;  // that share a decode item's KV heads
   std::vector<MergeItem> merge_items{};
   std::vector<PrefillItem> prefill_items{};
 };

@@ -22,9 +22,9 @@ struct Partial {
 };
 
 Partial run(const KernelTable& table, PagedCache& cache, const std::vector<float>& q, int group, int kv_head,
-            int begin, int end, float softcap = 0.0f) {
+            int begin, int end, float softcap = 0.0f, int num_kv_heads = 1) {
   const KvView view = cache.view();
-  const auto heads = static_cast<std::size_t>(group);
+  const auto heads = static_cast<std::size_t>(num_kv_heads * group);
   Partial result{.out = std::vector<float>(q.size() + 1, kCanary),
                  .max = std::vector<float>(heads + 1, kCanary),
                  .sum = std::vector<float>(heads + 1, kCanary)};
@@ -39,7 +39,8 @@ Partial run(const KernelTable& table, PagedCache& cache, const std::vector<float
                           .out = result.out.data(),
                           .max = result.max.data(),
                           .sum = result.sum.data(),
-                          .softcap = softcap});
+                          .softcap = softcap,
+                          .num_kv_heads = num_kv_heads});
   for (std::vector<float>* written : {&result.out, &result.max, &result.sum}) {
     EXPECT_EQ(written->back(), kCanary);
     written->pop_back();
@@ -260,6 +261,40 @@ TEST_P(DecodeAttentionTest, EveryCodeCountsExactly) {
       }
 }
 
+// Several KV heads in one call give each the bits that it has alone.
+TEST_P(DecodeAttentionTest, AnyKvHeadsAtOnce) {
+  std::mt19937 random(23);
+  for (const Dtype k : kCacheDtypes)
+    for (const Dtype v : {k, Dtype::fp8_e4m3, Dtype::int8_per_token_head})
+      for (int i = 0; i < 4; ++i) {
+        const CacheShape shape{.k_dtype = k,
+                               .v_dtype = v,
+                               .num_kv_heads = 2 + static_cast<int>(random() % 7),
+                               .head_dim = pick(random, {16, 20, 64, 80, 128}),
+                               .block_size = pick(random, {8, 16, 24, 64, 128})};
+        const int end = 1 + static_cast<int>(random() % 300);
+        const int begin = random() % 2 ? 0 : static_cast<int>(random() % static_cast<unsigned>(end));
+        const int first = static_cast<int>(random() % static_cast<unsigned>(shape.num_kv_heads));
+        const int count = shape.num_kv_heads - first, group = 1 + static_cast<int>(random() % 8);
+        const float softcap = random() % 2 ? 0.0f : 30.0f;
+        PagedCache cache(shape, begin, end, random);
+        const std::vector<float> q = queries(count * group, shape.head_dim, random);
+        const Partial all = run(table(), cache, q, group, first, begin, end, softcap, count);
+        Partial apart;
+        for (int head = 0; head < count; ++head) {
+          const auto at = q.begin() + std::ptrdiff_t{head} * group * shape.head_dim;
+          const std::vector<float> own(at, at + std::ptrdiff_t{group} * shape.head_dim);
+          const Partial one = run(table(), cache, own, group, first + head, begin, end, softcap);
+          apart.out.insert(apart.out.end(), one.out.begin(), one.out.end());
+          apart.max.insert(apart.max.end(), one.max.begin(), one.max.end());
+          apart.sum.insert(apart.sum.end(), one.sum.begin(), one.sum.end());
+        }
+        ASSERT_EQ(all.out, apart.out) << dtype_name(k) << " " << dtype_name(v) << " block " << shape.block_size;
+        ASSERT_EQ(all.max, apart.max);
+        ASSERT_EQ(all.sum, apart.sum);
+      }
+}
+
 TEST_P(DecodeAttentionTest, LargeScoresDoNotOverflow) {
   std::mt19937 random(16);
   PagedCache cache({.head_dim = 64}, 0, 200, random);
@@ -338,6 +373,7 @@ TEST_P(DecodeAttentionTest, SplitsMergeToTheWhole) {
       merger->merge_attention({.partial_out = parts.out.data(),
                                .partial_max = parts.max.data(),
                                .partial_sum = parts.sum.data(),
+                               .split_stride = group,
                                .num_splits = static_cast<int>(cuts.size()) - 1,
                                .group = group,
                                .head_dim = head_dim,
@@ -354,9 +390,9 @@ TEST_P(DecodeAttentionTest, MergesOddHeadDims) {
   std::mt19937 random(18);
   std::normal_distribution<float> normal;
   for (const int head_dim : {1, 7, 20, 33}) {
-    constexpr int splits = 3, group = 2;
-    std::vector<float> out(static_cast<std::size_t>(splits * group * head_dim)), max(splits * group),
-        sum(splits * group, 1.5f);
+    constexpr int splits = 3, group = 2, stride = 5;  // the heads between are others'
+    std::vector<float> out(static_cast<std::size_t>(splits * stride * head_dim)), max(splits * stride),
+        sum(splits * stride, 1.5f);
     for (float& x : out) x = normal(random);
     for (float& x : max) x = 5.0f * normal(random);
     std::vector<float> actual(static_cast<std::size_t>(group * head_dim) + 1, kCanary), expected = actual;
@@ -364,6 +400,7 @@ TEST_P(DecodeAttentionTest, MergesOddHeadDims) {
       with.merge_attention({.partial_out = out.data(),
                             .partial_max = max.data(),
                             .partial_sum = sum.data(),
+                            .split_stride = stride,
                             .num_splits = splits,
                             .group = group,
                             .head_dim = head_dim,

@@ -343,7 +343,7 @@ TEST_P(QuantizedAttention, PartialResultsMerge) {
       for (int g = 0; g < 3; ++g) oracle_rows.push_back(oracle.attend(q.data() + 64 * g, g, 400));
     }
     std::vector<float> merged(3 * 64);
-    table().merge_attention({parts.out.data(), parts.max.data(), parts.sum.data(), 2, 3, 64,
+    table().merge_attention({parts.out.data(), parts.max.data(), parts.sum.data(), 3, 2, 3, 64,
                              cache.view().v_scale[1], merged.data()});
     for (std::size_t g = 0; g < 3; ++g) {
       const OracleRow &first = oracle_rows[g], &second = oracle_rows[3 + g];

@@ -518,7 +518,6 @@ template <Precision P, int Tile>
 void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
   constexpr float ln_2 = 0x1.62e430p-1f;
   const KvView& kv = *args.kv;
-  const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * kLog2E;
   const PairFunctions& keys = pair_functions<P, Tile>(kv.k_dtype);
   const PairFunctions& values = pair_functions<P, Tile>(kv.v_dtype);
   HeadTile tiles[kMaxGroup / kPairHeads + 1];
@@ -529,7 +528,8 @@ void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
   }
   PairScratch scratch;
   ChunkStream stream(args);  // asks for the first chunk, which is on its way meanwhile
-  for (int i = 0; i < args.group * kv.head_dim; i += 16) {
+  const int rows = args.num_kv_heads * args.group;
+  for (int i = 0; i < rows * kv.head_dim; i += 16) {
     to_pairs<P>(_mm512_loadu_ps(args.q + i), scratch.q_high + i, scratch.q_low + i);
     VecF16::zero().store(args.out + i);
   }
@@ -538,25 +538,27 @@ void decode_tiles_in_pairs(const DecodeAttentionArgs& args) {
     VecF16::broadcast(1.0f).store(scratch.scales.k + i);
     VecF16::broadcast(1.0f).store(scratch.scales.v + i);
   }
-  for (int g = 0; g < args.group; ++g) {
+  for (int g = 0; g < rows; ++g) {
     args.max[g] = -__builtin_inff();
     args.sum[g] = 0.0f;
   }
   while (stream.advance()) {
     const Chunk& chunk = stream.chunk();
+    const DecodeAttentionArgs of_head = of_kv_head(args, stream.head());
+    const float scale = args.softmax_scale * kv.k_scale[of_head.kv_head] * kLog2E;
     for (int i = 0; i < num_tiles; ++i) {
-      const int at = tiles[i].first * kv.head_dim;
+      const int at = (stream.head() * args.group + tiles[i].first) * kv.head_dim;
       keys.score[tiles[i].count - 1](chunk, {scratch.q_high + at, scratch.q_low + at}, kv.head_dim,
                                      scratch.scores + tiles[i].first * kChunk);
     }
-    soften_group<P, Tile>(args, chunk, scale, scratch);
+    soften_group<P, Tile>(of_head, chunk, scale, scratch);
     for (int i = 0; i < num_tiles; ++i) {
       const int at = tiles[i].first * kChunk;
       values.value[tiles[i].count - 1](chunk, {scratch.weight_high + at, scratch.weight_low + at}, kv.head_dim,
-                                       args.out + tiles[i].first * kv.head_dim);
+                                       of_head.out + tiles[i].first * kv.head_dim);
     }
   }
-  for (int g = 0; g < args.group; ++g) {
+  for (int g = 0; g < rows; ++g) {
     values.restore(args.out + g * kv.head_dim, kv.head_dim);
     args.max[g] *= ln_2;
   }

@@ -1,11 +1,11 @@
-// Decode attention, over any vector struct V: all query heads of one KV head at one position.
+// Decode attention, over any vector struct V: all query heads of some KV heads at one position.
 //
-// The cache is read once, in chunks of positions small enough for the first-level cache: scores of the
-// chunk, online softmax in units of log2, weighted sum of its values. Each vector of 16 stored numbers is
-// converted once for a tile of heads. Keys stand [dim][slots of the tile], so a score is a chain of
-// multiply-adds down the dims in its own lane. Factors stay out of the inner loops (decode_avx2_body.h,
-// decode_avx512_body.h): softmax_scale, k_scale and the factor of the key's type multiply the scores, the
-// factor of the value's type multiplies the sum at the end, and v_scale is merge_attention's.
+// The cache is read once, in chunks of positions small enough for the first-level cache, one KV head's after
+// the other's: scores of the chunk, online softmax in units of log2, weighted sum of its values. Each vector of
+// 16 stored numbers is converted once for a tile of heads. Keys stand [dim][slots of the tile], so a score is a
+// chain of multiply-adds down the dims in its own lane. Factors stay out of the inner loops
+// (decode_avx2_body.h, decode_avx512_body.h): softmax_scale, k_scale and the factor of the key's type multiply
+// the scores, the factor of the value's type multiplies the sum at the end, and v_scale is merge_attention's.
 //
 // Where keys or values have a scale for every token, the key's multiplies its score and the value's its softmax
 // weight: two multiplications a position and head, none a number.
@@ -134,39 +134,42 @@ void decode_tiles(const DecodeAttentionArgs& args) {
   const KvView& kv = *args.kv;
   const KeyProduct& keys = key_product<V, Tile>(kv.k_dtype);
   const ValueProduct& values = value_product<V>(kv.v_dtype);
-  const float scale = args.softmax_scale * kv.k_scale[args.kv_head] * kLog2E * keys.factor;
   const int head_tiles = (args.group + kHeadTile - 1) / kHeadTile;
   alignas(64) float scores[kMaxGroup * kChunk];
   SlotScales scales;
   const float* k_scales = is_per_token_head(kv.k_dtype) ? scales.k : nullptr;
   const float* v_scales = is_per_token_head(kv.v_dtype) ? scales.v : nullptr;
-  for (int g = 0; g < args.group; ++g) {
+  const int rows = args.num_kv_heads * args.group;
+  for (int g = 0; g < rows; ++g) {
     args.max[g] = -__builtin_inff();
     args.sum[g] = 0.0f;
   }
-  const int size = args.group * kv.head_dim;
+  const int size = rows * kv.head_dim;
   for (int i = 0; i < size; i += V::width) V::zero().store(args.out + i);
 
   for (ChunkStream stream(args); stream.advance();) {
     const Chunk& chunk = stream.chunk();
+    const DecodeAttentionArgs of_head = of_kv_head(args, stream.head());
+    const float scale = args.softmax_scale * kv.k_scale[of_head.kv_head] * kLog2E * keys.factor;
     for (int i = 0; i < head_tiles; ++i) {
       const int first = args.group * i / head_tiles;
       const int heads = args.group * (i + 1) / head_tiles - first;
-      keys.of_heads[heads - 1](chunk, args.q + first * kv.head_dim, kv.head_dim, scores + first * kChunk);
+      keys.of_heads[heads - 1](chunk, of_head.q + first * kv.head_dim, kv.head_dim, scores + first * kChunk);
     }
     if (k_scales != nullptr) load_scales<V>(chunk, &CacheTile::k_scale, scales.k);
     if (v_scales != nullptr) load_scales<V>(chunk, &CacheTile::v_scale, scales.v);
     if (chunk.begin == 0 && chunk.end == kChunk)
-      soften_chunk<V, true>(args, chunk, scale, k_scales, v_scales, scores);
+      soften_chunk<V, true>(of_head, chunk, scale, k_scales, v_scales, scores);
     else
-      soften_chunk<V, false>(args, chunk, scale, k_scales, v_scales, scores);
+      soften_chunk<V, false>(of_head, chunk, scale, k_scales, v_scales, scores);
     for (int i = 0; i < head_tiles; ++i) {
       const int first = args.group * i / head_tiles;
       const int heads = args.group * (i + 1) / head_tiles - first;
-      values.of_heads[heads - 1](chunk, scores + first * kChunk, kv.head_dim, args.out + first * kv.head_dim);
+      values.of_heads[heads - 1](chunk, scores + first * kChunk, kv.head_dim,
+                                 of_head.out + first * kv.head_dim);
     }
   }
-  for (int g = 0; g < args.group; ++g) args.max[g] *= ln_2;
+  for (int g = 0; g < rows; ++g) args.max[g] *= ln_2;
   if (values.factor != 1.0f) scale_row<V>(args.out, values.factor, size);
   if (values.split)
     for (int i = 0; i < size; i += 16) {
@@ -197,13 +200,13 @@ void merge_attention(const MergeAttentionArgs& args) noexcept {
   for (int g = 0; g < args.group; ++g) {
     float max = -__builtin_inff();
     for (int s = 0; s < args.num_splits; ++s) {
-      const float split_max = args.partial_max[s * args.group + g];
+      const float split_max = args.partial_max[s * args.split_stride + g];
       max = split_max > max ? split_max : max;
     }
     float* out = args.out + static_cast<std::int64_t>(g) * args.head_dim;
     float sum = 0.0f;
     for (int s = 0; s < args.num_splits; ++s) {
-      const std::int64_t head = static_cast<std::int64_t>(s) * args.group + g;
+      const std::int64_t head = static_cast<std::int64_t>(s) * args.split_stride + g;
       const float weight = scalar_exp<V>(args.partial_max[head] - max);
       sum += weight * args.partial_sum[head];
       const float* part = args.partial_out + head * args.head_dim;

@@ -31,7 +31,8 @@ struct Chunk {
   int end;
 };
 
-// The chunks of one call in turn: walks the block table a tile at a time, one chunk ahead.
+// The chunks of one call in turn: of each chunk of positions those of every KV head, so that the pool is read
+// in the order that it lies in. Walks the block table a tile at a time, one chunk ahead.
 class ChunkStream {
  public:
   explicit ChunkStream(const DecodeAttentionArgs& args)
@@ -43,6 +44,7 @@ class ChunkStream {
         position_(args.begin - args.begin % args.kv->k_tile),
         block_(position_ / args.kv->block_size),
         tile_in_block_(position_ % args.kv->block_size / args.kv->k_tile),
+        num_heads_(args.num_kv_heads),
         k_(k_head(*args.kv, 0, args.kv_head), args.kv->k_dtype, *args.kv),
         v_(v_head(*args.kv, 0, args.kv_head), args.kv->v_dtype, *args.kv) {
     fill(chunks_[0]);
@@ -57,8 +59,13 @@ class ChunkStream {
   bool advance() {
     if (!more_) return false;
     current_ = next_;
-    more_ = position_ < end_;
-    if (more_) {
+    head_ = next_head_;
+    if (next_head_ + 1 < num_heads_) {
+      ++next_head_;
+      next_ ^= 1;
+      fill_next_head(chunks_[next_], chunks_[current_]);
+    } else if (more_ = position_ < end_; more_) {
+      next_head_ = 0;
       next_ ^= 1;
       fill(chunks_[next_]);
     }
@@ -66,18 +73,22 @@ class ChunkStream {
     return true;
   }
   const Chunk& chunk() const { return chunks_[current_]; }
+  // The KV head, from the first of the call on, whose chunk it is.
+  int head() const { return head_; }
 
  private:
   // Where one head's tiles lie in the pool, of keys or of values.
   struct Strides {
     const std::byte* head;     // in block 0
+    std::int64_t next_head;    // bytes from one head to the next in a block
     std::int64_t block;        // bytes from one block to the next
     std::int64_t tile;         // bytes of a tile's numbers
     std::int64_t scales;       // from the head's part of a block to its scales
     std::int64_t tile_scales;  // bytes of a tile's scales
     Strides(std::byte* first, KvDtype dtype, const KvView& kv)
         : head(first),
-          block(kv.num_kv_heads * head_block_bytes(dtype, kv.block_size, kv.head_dim)),
+          next_head(head_block_bytes(dtype, kv.block_size, kv.head_dim)),
+          block(kv.num_kv_heads * next_head),
           tile(head_numbers_bytes(dtype, kv.k_tile, kv.head_dim)),
           scales(head_numbers_bytes(dtype, kv.block_size, kv.head_dim)),
           tile_scales(kv.k_tile * static_cast<std::int64_t>(vector_scale_bytes(dtype))) {}
@@ -114,12 +125,26 @@ class ChunkStream {
     position_ += kChunk;
   }
 
+  void fill_next_head(Chunk& chunk, const Chunk& before) {
+    chunk = before;
+    for (CacheTile& tile : chunk.tiles) {
+      tile.k += k_.next_head;
+      tile.v += v_.next_head;
+      tile.k_scale += k_.next_head;
+      tile.v_scale += v_.next_head;
+      _mm_prefetch(reinterpret_cast<const char*>(tile.k), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(tile.v), _MM_HINT_T1);
+    }
+  }
+
   const std::int32_t* block_table_;
   int begin_, end_;
   int tile_, tiles_a_block_;
   int position_;  // of the next tile; a multiple of the tile
   int block_;     // its index in the block table
   int tile_in_block_;
+  int num_heads_;
+  int head_ = 0, next_head_ = 0;
   Strides k_, v_;
   int current_ = 0, next_ = 0;
   bool more_ = true;
