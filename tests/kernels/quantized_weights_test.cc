@@ -120,7 +120,7 @@ TEST_P(QuantizedWeightsTest, ProductsAreThoseOfTheDequantizedMatrixToTheBit) {
     const int cols = m.matrix.cols;
     std::vector<float> weights(static_cast<std::size_t>(rows * cols));
     reference().dequantize({m.matrix, 0, rows, weights.data()});
-    for (const int tokens : {1, 2, 3, 5, 7}) {
+    for (const int tokens : {1, 2, 3, 4, 5, 7, 8, 10}) {
       const int x_stride = cols + 3, y_stride = rows + 2, begin = tokens % 3, end = rows - tokens / 7;
       std::vector<float> x(static_cast<std::size_t>(tokens * x_stride)),
           scratch(static_cast<std::size_t>(kQuantizedRows * cols));

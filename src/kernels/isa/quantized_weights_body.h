@@ -2,8 +2,8 @@
 //
 // A few tokens: four rows at a time, 32 columns of each turned into floats in registers, then multiplied and
 // added in gemv's order. Weights are read once, and memory is the limit only as long as a vector of numbers
-// costs a few instructions: that is why codes become floats lane by lane, scales come from memory as the
-// multiply-add's operand, and nothing but the sums has to stay in registers.
+// costs a few instructions. A byte is widened as it is loaded, from the stack too, where blocks of 256 columns
+// are unpacked first; nothing but the sums has to stay in registers.
 //
 // More tokens: four rows go into the scratch as floats, and gemv takes them from there; that costs as much as
 // two or three tokens.
@@ -21,6 +21,7 @@ OCTET_INLINE __m256i load_bytes32(const std::byte* p) {
 OCTET_INLINE __m128i load_bytes16(const std::byte* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
 }
+OCTET_INLINE __m256i widen_bytes16(const std::byte* p) { return _mm256_cvtepu8_epi16(load_bytes16(p)); }
 OCTET_INLINE std::uint32_t load_word(const std::byte* p) {
   std::uint32_t word;
   __builtin_memcpy(&word, p, sizeof(word));
@@ -48,166 +49,192 @@ OCTET_INLINE __m256i fifth_bits(std::uint32_t bits) {
   const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, select), select);
   return _mm256_and_si256(set, _mm256_set1_epi8(16));
 }
-// Bytes shifted down by `count`, a constant once unrolled, what comes from the neighbour masked away.
+// Bytes shifted down by `count`, or up by -count, and what `mask` has of them; constants once unrolled.
 OCTET_INLINE __m256i shift_bytes(__m256i bytes, int count, char mask) {
-  return _mm256_and_si256(_mm256_srli_epi16(bytes, count), _mm256_set1_epi8(mask));
+  const __m256i shifted = count < 0 ? _mm256_slli_epi16(bytes, -count) : _mm256_srli_epi16(bytes, count);
+  return _mm256_and_si256(shifted, _mm256_set1_epi8(mask));
 }
 
-// The 32 codes of columns [32 part, 32 part + 32) of the block at `p`, one a byte; not of four bits each alone.
-template <WeightFormat F>
-OCTET_INLINE __m256i codes32(const std::byte* p, int part) {
-  if constexpr (F == WeightFormat::q5_0) {
-    return _mm256_or_si256(nibbles_in_halves(load_bytes16(p + 6)), fifth_bits(load_word(p + 2)));
-  } else if constexpr (F == WeightFormat::q5_1) {
-    return _mm256_or_si256(nibbles_in_halves(load_bytes16(p + 8)), fifth_bits(load_word(p + 4)));
-  } else if constexpr (F == WeightFormat::q8_0) {
-    return load_bytes32(p + 2);
-  } else if constexpr (F == WeightFormat::q4_k) {
-    return shift_bytes(load_bytes32(p + 16 + 32 * (part / 2)), 4 * (part % 2), 15);
-  } else if constexpr (F == WeightFormat::q5_k) {
-    const __m256i low = shift_bytes(load_bytes32(p + 48 + 32 * (part / 2)), 4 * (part % 2), 15);
-    return _mm256_or_si256(low, _mm256_slli_epi16(shift_bytes(load_bytes32(p + 16), part, 1), 4));
-  } else if constexpr (F == WeightFormat::q6_k) {
-    const int half = part / 4, quarter = part % 4;
-    const __m256i low = shift_bytes(load_bytes32(p + 64 * half + 32 * (quarter % 2)), 4 * (quarter / 2), 15);
-    const __m256i high = shift_bytes(load_bytes32(p + 128 + 32 * half), 2 * quarter, 3);
-    return _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
-  } else {
-    return load_bytes32(p + 32 * part);
+// 32 codes where they can be loaded again, one a byte.
+struct Bytes32 {
+  alignas(32) std::byte bytes[32];
+
+  OCTET_INLINE explicit Bytes32(__m256i codes) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(bytes), codes);
+    __asm__("" : "+m"(bytes));  // the compiler would keep them in the register
   }
+};
+
+// The codes of a block of 256 columns, 16 bits each. As the bits of a float16 they are subnormal, 2^-24 of the
+// code: one instruction makes floats of them, and the scale makes up for it.
+struct Halves256 {
+  alignas(32) std::uint16_t halves[256];
+
+  OCTET_INLINE void store(int at, __m256i words) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(halves + at), words);
+  }
+  OCTET_INLINE void store_bytes(int at, __m256i codes) {
+    const Bytes32 memory(codes);
+    store(at, widen_bytes16(memory.bytes));
+    store(at + 16, widen_bytes16(memory.bytes + 16));
+  }
+};
+
+template <WeightFormat F>
+OCTET_INLINE void load_codes256(const std::byte* p, Halves256& out) {
+#pragma GCC unroll 8
+  for (int part = 0; part < 8; ++part) {
+    if constexpr (F == WeightFormat::q4_k) {
+      const __m256i words = widen_bytes16(p + 16 + 16 * part);
+      const int at = 64 * (part / 2) + 16 * (part % 2);
+      out.store(at, _mm256_and_si256(words, _mm256_set1_epi16(15)));
+      out.store(at + 32, _mm256_srli_epi16(words, 4));
+    } else if constexpr (F == WeightFormat::q5_k) {
+      const __m256i low = shift_bytes(load_bytes32(p + 48 + 32 * (part / 2)), 4 * (part % 2), 15);
+      out.store_bytes(32 * part, _mm256_or_si256(low, shift_bytes(load_bytes32(p + 16), part - 4, 16)));
+    } else {
+      const int half = part / 4, quarter = part % 4;
+      const __m256i low = shift_bytes(load_bytes32(p + 64 * half + 32 * (quarter % 2)), 4 * (quarter / 2), 15);
+      const __m256i high = shift_bytes(load_bytes32(p + 128 + 32 * half), 2 * quarter - 4, 48);
+      out.store_bytes(32 * part, _mm256_or_si256(low, high));
+    }
+  }
+  __asm__("" : "+m"(out.halves));  // as in Bytes32
 }
 
 constexpr bool has_signed_codes(WeightFormat format) {
-  return format == WeightFormat::q8_0 || format == WeightFormat::int8_groups;
+  return format == WeightFormat::q8_0 || format == WeightFormat::int8_groups ||
+         format == WeightFormat::fp8_groups;
+}
+constexpr bool has_long_blocks(WeightFormat format) {
+  return is_block_format(format) && block_elements(format) == 256;
 }
 
-// The scales and offsets of a span of columns: a block of 32, a group, or a block of 256.
+// What is loaded once for a span of columns, a block or a group: scale and offset.
 template <class V, WeightFormat F>
-struct SpanScales {
+struct Span {
   V scale, offset;
-
-  OCTET_INLINE V scale_at(int) const { return scale; }
-  OCTET_INLINE V offset_at(int) const { return offset; }
 };
 template <class V, WeightFormat F>
-requires(!is_block_format(F)) struct SpanScales<V, F> {
+requires(!is_block_format(F)) struct Span<V, F> {
   float scale, offset;
-
-  OCTET_INLINE V scale_at(int) const { return V::broadcast(scale); }
-  OCTET_INLINE V offset_at(int) const { return V::broadcast(offset); }
 };
-// Of a block of 256 columns, `each` columns share one; at(i) is that of columns from V::width i on.
-template <class V, int each>
-struct SharedScales {
-  float scale[256 / each], offset[256 / each];
-
-  OCTET_INLINE V scale_at(int i) const { return V::broadcast(scale[i * V::width / each]); }
-  OCTET_INLINE V offset_at(int i) const { return V::broadcast(offset[i * V::width / each]); }
+// Of a block of 256 columns, `kEach` columns share one of each; and its codes.
+template <int kEach>
+struct Span256 {
+  Halves256 codes;
+  float scale[256 / kEach], offset[256 / kEach];
 };
 template <class V>
-struct SpanScales<V, WeightFormat::q4_k> : SharedScales<V, 32> {};
+struct Span<V, WeightFormat::q4_k> : Span256<32> {};
 template <class V>
-struct SpanScales<V, WeightFormat::q5_k> : SharedScales<V, 32> {};
+struct Span<V, WeightFormat::q5_k> : Span256<32> {};
 template <class V>
-struct SpanScales<V, WeightFormat::q6_k> : SharedScales<V, 16> {};
+struct Span<V, WeightFormat::q6_k> : Span256<16> {};
 
 // q4_k and q5_k: 8 scales and 8 offsets of six bits in 12 bytes, by words of four.
-OCTET_INLINE void load_six_bit_scales(const std::byte* p, float* scale, float* offset) {
+OCTET_INLINE void load_six_bit_scales(const std::byte* p, Span256<32>& span) {
   const std::uint32_t a = load_word(p + 4), b = load_word(p + 8), c = load_word(p + 12);
   const auto join = [](std::uint32_t low, std::uint32_t high) __attribute__((always_inline)) {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
-        _mm_cvtsi64_si128(static_cast<std::int64_t>(low | static_cast<std::uint64_t>(high) << 32))));
+    return VecF8{_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(
+        _mm_cvtsi64_si128(static_cast<std::int64_t>(low | static_cast<std::uint64_t>(high) << 32))))};
   };
-  const __m256 scales = join(a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 6) & 0x03030303u) << 4);
-  const __m256 offsets = join(b & 0x3f3f3f3fu, ((c >> 4) & 0x0f0f0f0fu) | ((b >> 6) & 0x03030303u) << 4);
-  const VecF8 minus = VecF8::broadcast(-1.0f) * load_half<VecF8>(p + 2);
-  _mm256_storeu_ps(scale, _mm256_mul_ps(scales, load_half<VecF8>(p).v));
-  _mm256_storeu_ps(offset, _mm256_mul_ps(offsets, minus.v));
+  const VecF8 scales = join(a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 6) & 0x03030303u) << 4);
+  const VecF8 offsets = join(b & 0x3f3f3f3fu, ((c >> 4) & 0x0f0f0f0fu) | ((b >> 6) & 0x03030303u) << 4);
+  (scales * (load_half<VecF8>(p) * VecF8::broadcast(0x1p24f))).store(span.scale);
+  (offsets * (load_half<VecF8>(p + 2) * VecF8::broadcast(-1.0f))).store(span.offset);
 }
 
-OCTET_INLINE void load_q6_k_scales(const std::byte* p, float* scale, float* offset) {
-  const __m256 d = load_half<VecF8>(p + 208).v, middle = _mm256_set1_ps(-32.0f);
-  const __m128i bytes = load_bytes16(p + 192);
-  const auto store = [&](__m128i eight, int at) __attribute__((always_inline)) {
-    const __m256 scales = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)), d);
-    _mm256_storeu_ps(scale + at, scales);
-    _mm256_storeu_ps(offset + at, _mm256_mul_ps(scales, middle));
-  };
-  store(bytes, 0);
-  store(_mm_srli_si128(bytes, 8), 8);
-}
-
-// Of the block at `p`, or of a format with groups, of the group whose scale is number `group`.
-template <class V, WeightFormat F>
-OCTET_INLINE SpanScales<V, F> load_scales(const std::byte* p, const QuantizedMatrix& matrix,
-                                          std::int64_t group) {
-  SpanScales<V, F> scales;
-  if constexpr (F == WeightFormat::q4_k || F == WeightFormat::q5_k) {
-    load_six_bit_scales(p, scales.scale, scales.offset);
-  } else if constexpr (F == WeightFormat::q6_k) {
-    load_q6_k_scales(p, scales.scale, scales.offset);
-  } else if constexpr (is_block_format(F)) {
-    scales.scale = load_half<V>(p);
-    if constexpr (F == WeightFormat::q8_0)
-      scales.scale = scales.scale * V::broadcast(1.0f / V::signed_unit);
-    else if constexpr (F == WeightFormat::q4_1 || F == WeightFormat::q5_1)
-      scales.offset = load_half<V>(p + 2);
-    else
-      scales.offset = scales.scale * V::broadcast(F == WeightFormat::q4_0 ? -8.0f : -16.0f);
-  } else {
-    scales.scale = matrix.scales[group];
-    scales.offset = matrix.offsets == nullptr ? 0.0f : matrix.offsets[group];
+OCTET_INLINE void load_q6_k_scales(const std::byte* p, Span256<16>& span) {
+  const VecF8 d = load_half<VecF8>(p + 208), unit = d * VecF8::broadcast(0x1p24f),
+              middle = d * VecF8::broadcast(-32.0f);
+#pragma GCC unroll 2
+  for (int i = 0; i < 16; i += 8) {
+    const VecF8 scales = VecF8::of_integers(VecF8::load_bytes<true>(p + 192 + i));
+    (scales * unit).store(span.scale + i);
+    (scales * middle).store(span.offset + i);
   }
-  return scales;
 }
 
-// Formats whose tiles take codes for what they are times a unit.
-template <WeightFormat F>
-inline constexpr bool is_in_units = F == WeightFormat::int8_groups || F == WeightFormat::fp8_groups;
-// What a tile multiplies a scale by.
+// The block at `p`, or of a format with groups, the group whose scale is number `group`.
 template <class V, WeightFormat F>
-inline constexpr float kScaleFactor = F == WeightFormat::fp8_groups ? 0x1p120f : 1.0f / V::signed_unit;
-// Whether that is exact.
-OCTET_INLINE bool takes_factor(float scale) {
+OCTET_INLINE void load_span(const std::byte* p, const QuantizedMatrix& matrix, std::int64_t group,
+                            Span<V, F>& span) {
+  if constexpr (F == WeightFormat::q4_k || F == WeightFormat::q5_k) {
+    load_six_bit_scales(p, span);
+    load_codes256<F>(p, span.codes);
+  } else if constexpr (F == WeightFormat::q6_k) {
+    load_q6_k_scales(p, span);
+    load_codes256<F>(p, span.codes);
+  } else if constexpr (is_block_format(F)) {
+    span.scale = load_half<V>(p);
+    if constexpr (F == WeightFormat::q4_1 || F == WeightFormat::q5_1)
+      span.offset = load_half<V>(p + 2);
+    else if constexpr (F != WeightFormat::q8_0)
+      span.offset = span.scale * V::broadcast(F == WeightFormat::q4_0 ? -8.0f : -16.0f);
+  } else {
+    span.scale = matrix.scales[group];
+    span.offset = matrix.offsets == nullptr ? 0.0f : matrix.offsets[group];
+  }
+}
+
+// A tile takes FP8 codes for 2^-120 of what they are, and the scale makes up for it; whether that is exact.
+inline constexpr float kFp8Unit = 0x1p120f;
+OCTET_INLINE bool takes_unit(float scale) {
   const float size = __builtin_fabsf(scale);
   return size == 0.0f || (size >= 0x1p-100f && size < 0x1p7f);
 }
 
-template <class V, WeightFormat F>
-OCTET_INLINE __m256i spread_codes(const std::byte* p, int part) {
-  if constexpr (F == WeightFormat::q4_0 || F == WeightFormat::q4_1)
-    return V::spread_nibbles(load_bytes16(p + block_bytes(F) - 16));
-  else if constexpr (F == WeightFormat::uint4_groups)
-    return _mm256_setzero_si256();  // each vector reads its own
-  else
-    return V::spread(codes32<F>(p, part));
-}
-
-// use(i, w) for each vector w of the numbers of columns 32 part + [V::width i, V::width (i + 1)) of the span.
-// In a tile the codes of is_in_units<F> stand for less or more than themselves, and the scale makes up for it.
+// use(i, w) for each vector w of the numbers of columns 32 part + [V::width i, V::width (i + 1)) of the span,
+// in a tile those of kFp8Unit. p: the block, or the group's codes.
 template <class V, WeightFormat F, bool kTile, class Use>
-OCTET_INLINE void for_numbers32(const std::byte* p, int part, const SpanScales<V, F>& scales, const Use& use) {
+OCTET_INLINE void for_numbers32(const std::byte* p, int part, const Span<V, F>& span, const Use& use) {
   constexpr int vectors = 32 / V::width;
-  const __m256i codes = spread_codes<V, F>(p, part);
+  const auto each = [&](const auto& code) __attribute__((always_inline)) {
 #pragma GCC unroll 4
-  for (int i = 0; i < vectors; ++i) {
-    const int at = part * vectors + i;
-    V code;
-    if constexpr (F == WeightFormat::q4_0 || F == WeightFormat::q4_1)
-      code = V::widen_nibbles(codes, i);
-    else if constexpr (F == WeightFormat::uint4_groups)
-      code = V::widen_nibble_pairs(p + 16 * part, i);
-    else if constexpr (F != WeightFormat::fp8_groups)
-      code = V::template widen<has_signed_codes(F)>(codes, i);
-    else if constexpr (kTile)
-      code = V::widen_fp8(codes, i);
-    else
-      code = V::template load_exact<Dtype::fp8_e4m3>(p + 32 * part + i * V::width);
-    if constexpr (F == WeightFormat::int8_groups && !kTile) code = code * V::broadcast(1.0f / V::signed_unit);
-    if constexpr (F == WeightFormat::q8_0)
-      use(i, code * scales.scale);
-    else
-      use(i, fma(code, scales.scale_at(at), scales.offset_at(at)));
+    for (int i = 0; i < vectors; ++i) {
+      if constexpr (has_long_blocks(F)) {
+        constexpr int shared = 256 / (sizeof(span.scale) / sizeof(float));
+        const int at = (32 * part + i * V::width) / shared;
+        use(i, fma(code(i), V::broadcast(span.scale[at]), V::broadcast(span.offset[at])));
+      } else if constexpr (is_block_format(F)) {
+        use(i, F == WeightFormat::q8_0 ? code(i) * span.scale : fma(code(i), span.scale, span.offset));
+      } else {
+        use(i, fma(code(i), V::broadcast(span.scale), V::broadcast(span.offset)));
+      }
+    }
+  };
+  const auto bytes = [](const std::byte* from, int i) __attribute__((always_inline)) {
+    return V::template load_bytes<has_signed_codes(F)>(from + i * V::width);
+  };
+  if constexpr (F == WeightFormat::q4_0 || F == WeightFormat::q4_1) {
+    constexpr int half = vectors / 2;
+    typename V::Integers pairs[half];
+#pragma GCC unroll 2
+    for (int i = 0; i < half; ++i) pairs[i] = bytes(p + block_bytes(F) - 16, i);
+    each([&](int i) __attribute__((always_inline)) {
+      return i < half ? V::of_low_nibbles(pairs[i]) : V::of_high_nibbles(pairs[i - half]);
+    });
+  } else if constexpr (F == WeightFormat::q5_0 || F == WeightFormat::q5_1) {
+    const __m256i low = nibbles_in_halves(load_bytes16(p + block_bytes(F) - 16));
+    const Bytes32 codes(_mm256_or_si256(low, fifth_bits(load_word(p + block_bytes(F) - 20))));
+    each([&](int i) __attribute__((always_inline)) { return V::of_integers(bytes(codes.bytes, i)); });
+  } else if constexpr (has_long_blocks(F)) {
+    each([&](int i) __attribute__((always_inline)) {
+      return V::template load_raw<Dtype::float16>(span.codes.halves + 32 * part + i * V::width);
+    });
+  } else if constexpr (F == WeightFormat::uint4_groups) {
+    each([&](int i) __attribute__((always_inline)) { return V::widen_nibble_pairs(p + 16 * part, i); });
+  } else if constexpr (F == WeightFormat::fp8_groups) {
+    each([&](int i) __attribute__((always_inline)) {
+      if constexpr (kTile)
+        return V::of_fp8(bytes(p + 32 * part, i));
+      else
+        return V::template load_exact<Dtype::fp8_e4m3>(p + 32 * part + i * V::width);
+    });
+  } else {
+    const std::byte* codes = F == WeightFormat::q8_0 ? p + 2 : p + 32 * part;
+    each([&](int i) __attribute__((always_inline)) { return V::of_integers(bytes(codes, i)); });
   }
 }
 
@@ -252,22 +279,27 @@ template <class V, WeightFormat F>
 void dequantize_row(const QuantizedMatrix& matrix, int row, float* out) {
   const QuantizedRow at = quantized_row<F>(matrix, row);
   const std::byte* p = nullptr;
-  SpanScales<V, F> scales;
+  Span<V, F> span;
   for_each_span<F>(
       matrix,
       [&](std::int64_t byte, std::int64_t group) __attribute__((always_inline)) {
         p = at.codes + byte;
-        scales = load_scales<V, F>(p, matrix, at.first_group + group);
+        load_span<V, F>(p, matrix, at.first_group + group, span);
       },
       [&](int c, int part) __attribute__((always_inline)) {
         for_numbers32<V, F, false>(
-            p, part,
-            scales, [&](int i, V w) __attribute__((always_inline)) { w.store(out + c + i * V::width); });
+            p, part, span, [&](int i, V w) __attribute__((always_inline)) { w.store(out + c + i * V::width); });
       });
 }
 
-// The most tokens of a tile; and those up to which tiles that take codes cost less than one of floats.
-inline constexpr int kTileTokens = 3, kFewTokens = 6;
+// The most tokens of a tile; and those up to which tiles that take codes cost less than one of floats, measured
+// on a Zen 3 for AVX2: fewer where codes have to be put together, since each tile does that again.
+inline constexpr int kTileTokens = 3;
+template <class V, WeightFormat F>
+inline constexpr int kFewTokens = V::width == 16 ? 6
+                                  : has_long_blocks(F) || F == WeightFormat::q5_0 || F == WeightFormat::q5_1
+                                      ? 4
+                                      : 8;
 
 // y[m, 0..4) of rows [row, row + 4) for M tokens from `token` on. False, and nothing written, where numbers
 // would be wrong: an FP8 code is NaN, or a scale does not take its factor.
@@ -287,7 +319,7 @@ bool gemv_quantized_tile(const QuantizedGemvArgs& args, int row, int token) {
     at[r] = quantized_row<F>(matrix, row + r);
   }
   const std::byte* p[R];
-  SpanScales<V, F> scales[R];
+  Span<V, F> spans[R];
   __m256i most = _mm256_setzero_si256();  // of the FP8 codes' lower seven bits
   bool scales_fit = true;
   // As gemv_tile does: the tile after the next lies right behind it.
@@ -296,7 +328,7 @@ bool gemv_quantized_tile(const QuantizedGemvArgs& args, int row, int token) {
     for (int i = 0; i < bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead + i), _MM_HINT_T0);
     ahead += bytes;
   };
-  constexpr bool has_blocks = is_block_format(F), has_short_blocks = has_blocks && block_elements(F) == 32;
+  constexpr bool has_blocks = is_block_format(F), has_short_blocks = has_blocks && !has_long_blocks(F);
   for_each_span<F>(
       matrix,
       [&](std::int64_t byte, std::int64_t group) __attribute__((always_inline)) {
@@ -305,30 +337,34 @@ bool gemv_quantized_tile(const QuantizedGemvArgs& args, int row, int token) {
         for (int r = 0; r < R; ++r) {
           p[r] = at[r].codes + byte;
           if constexpr (has_short_blocks) continue;
-          scales[r] = load_scales<V, F>(p[r], matrix, at[r].first_group + group);
-          if constexpr (is_in_units<F>) {
-            scales_fit = scales_fit && takes_factor(scales[r].scale);
-            scales[r].scale *= kScaleFactor<V, F>;
+          load_span<V, F>(p[r], matrix, at[r].first_group + group, spans[r]);
+          if constexpr (F == WeightFormat::fp8_groups) {
+            scales_fit = scales_fit && takes_unit(spans[r].scale);
+            spans[r].scale *= kFp8Unit;
           }
         }
       },
       [&](int c, int part) __attribute__((always_inline)) {
         if constexpr (!has_blocks) prefetch(R * block_bytes(F));
         // The compiler would keep the scales of all rows in registers, and the sums in memory.
-        const SpanScales<V, F>* scales_now = scales;
-        if constexpr (!has_blocks) __asm__ volatile("" : "+r"(scales_now));
+        const Span<V, F>* spans_now = spans;
+        if constexpr (!has_short_blocks) __asm__ volatile("" : "+r"(spans_now));
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r) {
           if constexpr (F == WeightFormat::fp8_groups)
-            most = _mm256_max_epu8(most, _mm256_or_si256(codes32<F>(p[r], part), _mm256_set1_epi8(-128)));
+            most =
+                _mm256_max_epu8(most, _mm256_or_si256(load_bytes32(p[r] + 32 * part), _mm256_set1_epi8(-128)));
           const auto add = [&](int i, V w) __attribute__((always_inline)) {
 #pragma GCC unroll 4
             for (int m = 0; m < M; ++m) sums[r][m] = fma(w, V::load(x[m] + c + i * V::width), sums[r][m]);
           };
-          if constexpr (has_short_blocks)
-            for_numbers32<V, F, true>(p[r], part, load_scales<V, F>(p[r], matrix, 0), add);
-          else
-            for_numbers32<V, F, true>(p[r], part, scales_now[r], add);
+          if constexpr (has_short_blocks) {
+            Span<V, F> span;
+            load_span<V, F>(p[r], matrix, 0, span);
+            for_numbers32<V, F, true>(p[r], part, span, add);
+          } else {
+            for_numbers32<V, F, true>(p[r], part, spans_now[r], add);
+          }
         }
       });
   if (!scales_fit || _mm256_movemask_epi8(_mm256_cmpeq_epi8(most, _mm256_set1_epi8(-1))) != 0) return false;
@@ -367,7 +403,7 @@ void gemv_quantized_from(const QuantizedGemvArgs& args) {
   const int cols = args.matrix.cols;
   for (int row = args.row_begin, rows; row < args.row_end; row += rows) {
     rows = args.row_end - row < R ? args.row_end - row : R;
-    if (rows == R && args.num_tokens <= kFewTokens && gemv_quantized_tiles<V, F>(args, row)) continue;
+    if (rows == R && args.num_tokens <= kFewTokens<V, F> && gemv_quantized_tiles<V, F>(args, row)) continue;
     dequantize_rows<V, F>({args.matrix, row, row + rows, args.scratch});
     gemv_block<V, Dtype::float32>(
         {reinterpret_cast<const std::byte*>(args.scratch), static_cast<std::int64_t>(cols) * 4, args.x,

@@ -89,55 +89,36 @@ struct VecF8 {
   // Sixteen values of type D.
   template <Dtype D>
   static OCTET_INLINE void load_raw16(const void* p, VecF8 (&out)[2]);
-  // How codes become floats, vector i of 32 of them; i must be a constant once unrolled. What crosses the
-  // register's halves is slow on some CPUs: spread() does it once for all four vectors.
-  static OCTET_INLINE __m256i spread(__m256i bytes) {
-    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
-  }
-  // The bytes as integers; where they are signed, times signed_unit.
+  // Eight bytes, each in a lane: widening costs least where it is part of a load.
+  using Integers = __m256i;
   template <bool kSigned>
-  static OCTET_INLINE VecF8 widen(__m256i spread, int i) {
-    return {_mm256_cvtepi32_ps(in_place(spread, i, kSigned ? 24 : 0))};
+  static OCTET_INLINE Integers load_bytes(const void* p) {
+    const __m128i bytes = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    return kSigned ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
   }
-  static constexpr float signed_unit = 0x1p24f;
-  // The bytes as fp8_e4m3: 2^-120 of their values, subnormals included, and NaN as ±480.
-  static OCTET_INLINE VecF8 widen_fp8(__m256i spread, int i) {
+  static OCTET_INLINE VecF8 of_integers(Integers x) { return {_mm256_cvtepi32_ps(x)}; }
+  // Of unsigned bytes.
+  static OCTET_INLINE VecF8 of_high_nibbles(Integers x) { return of_integers(_mm256_srli_epi32(x, 4)); }
+  static OCTET_INLINE VecF8 of_low_nibbles(Integers x) {
+    return of_integers(_mm256_and_si256(x, _mm256_set1_epi32(15)));
+  }
+  // Of signed bytes as fp8_e4m3: 2^-120 of their values, subnormals included, and NaN as ±480.
+  static OCTET_INLINE VecF8 of_fp8(Integers x) {
     // s ssss eeee mmm 0…: the mask clears the copies of the sign.
-    const __m256i bits = _mm256_srai_epi32(in_place(spread, i, 24), 4);
+    const __m256i bits = _mm256_slli_epi32(x, 20);
     return {_mm256_castsi256_ps(_mm256_and_si256(bits, _mm256_set1_epi32(static_cast<int>(0x87f00000u))))};
-  }
-  // Of 16 bytes the low nibbles and then the high ones: the lane of column c has bytes c and 8 + c.
-  static OCTET_INLINE __m256i spread_nibbles(__m128i packed) {
-    constexpr int first = static_cast<int>(0x80800800u), step = 0x101;
-    return _mm256_shuffle_epi8(
-        _mm256_broadcastsi128_si256(packed),
-        _mm256_setr_epi32(first, first + step, first + 2 * step, first + 3 * step, first + 4 * step,
-                          first + 5 * step, first + 6 * step, first + 7 * step));
-  }
-  static OCTET_INLINE VecF8 widen_nibbles(__m256i spread, int i) {
-    return low_nibbles(_mm256_srli_epi32(spread, i % 2 * 8 + i / 2 * 4));
   }
   // Of 16 bytes the nibbles in their order.
   static OCTET_INLINE VecF8 widen_nibble_pairs(const std::byte* p, int i) {
     int eight;
     __builtin_memcpy(&eight, p + 4 * i, sizeof(eight));
-    return low_nibbles(
+    return of_low_nibbles(
         _mm256_srlv_epi32(_mm256_set1_epi32(eight), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28)));
   }
   static OCTET_INLINE VecF8 broadcast_half(std::uint16_t half) {
     return {_mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(half)))};
   }
 
-  static OCTET_INLINE VecF8 low_nibbles(__m256i lanes) {
-    return {_mm256_cvtepi32_ps(_mm256_and_si256(lanes, _mm256_set1_epi32(15)))};
-  }
-  // Bytes [8 i, 8 i + 8) of what was spread, each at bit 0 or 24 of a lane, the other bits 0.
-  static OCTET_INLINE __m256i in_place(__m256i spread, int i, int bit) {
-    const int first = (bit == 0 ? static_cast<int>(0x80808000u) : 0x00808080) + (4 * i << bit), step = 1 << bit;
-    return _mm256_shuffle_epi8(
-        spread, _mm256_setr_epi32(first, first + step, first + 2 * step, first + 3 * step, first, first + step,
-                                  first + 2 * step, first + 3 * step));
-  }
   static OCTET_INLINE __m256i first(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }

@@ -52,22 +52,20 @@ struct VecF16 {
   }
 
   // As those of VecF8.
-  static OCTET_INLINE __m256i spread(__m256i bytes) { return bytes; }
+  using Integers = __m512i;
   template <bool kSigned>
-  static OCTET_INLINE VecF16 widen(__m256i spread, int i) {
-    const __m128i half = half_of(spread, i);
-    return {_mm512_cvtepi32_ps(kSigned ? _mm512_cvtepi8_epi32(half) : _mm512_cvtepu8_epi32(half))};
+  static OCTET_INLINE Integers load_bytes(const void* p) {
+    const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
+    return kSigned ? _mm512_cvtepi8_epi32(bytes) : _mm512_cvtepu8_epi32(bytes);
   }
-  static constexpr float signed_unit = 1.0f;
-  static OCTET_INLINE VecF16 widen_fp8(__m256i spread, int i) {
-    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepi8_epi32(half_of(spread, i)), 20);
+  static OCTET_INLINE VecF16 of_integers(Integers x) { return {_mm512_cvtepi32_ps(x)}; }
+  static OCTET_INLINE VecF16 of_high_nibbles(Integers x) { return of_integers(_mm512_srli_epi32(x, 4)); }
+  static OCTET_INLINE VecF16 of_low_nibbles(Integers x) {
+    return of_integers(_mm512_and_si512(x, _mm512_set1_epi32(15)));
+  }
+  static OCTET_INLINE VecF16 of_fp8(Integers x) {
+    const __m512i bits = _mm512_slli_epi32(x, 20);
     return {_mm512_castsi512_ps(_mm512_and_si512(bits, _mm512_set1_epi32(static_cast<int>(0x87f00000u))))};
-  }
-  static OCTET_INLINE __m256i spread_nibbles(__m128i packed) { return _mm256_castsi128_si256(packed); }
-  static OCTET_INLINE VecF16 widen_nibbles(__m256i spread, int i) {
-    const __m512i lanes = _mm512_cvtepu8_epi32(_mm256_castsi256_si128(spread));
-    return {_mm512_cvtepi32_ps(i == 0 ? _mm512_and_si512(lanes, _mm512_set1_epi32(15))
-                                      : _mm512_srli_epi32(lanes, 4))};
   }
   static OCTET_INLINE VecF16 widen_nibble_pairs(const std::byte* p, int i) {
     const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8 * i)),
@@ -77,9 +75,6 @@ struct VecF16 {
   }
   static OCTET_INLINE VecF16 broadcast_half(std::uint16_t half) {
     return {_mm512_cvtph_ps(_mm256_set1_epi16(static_cast<short>(half)))};
-  }
-  static OCTET_INLINE __m128i half_of(__m256i bytes, int i) {
-    return i == 0 ? _mm256_castsi256_si128(bytes) : _mm256_extracti128_si256(bytes, 1);
   }
 
   OCTET_INLINE VecF8 low() const { return {_mm512_castps512_ps256(v)}; }
