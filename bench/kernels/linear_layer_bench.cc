@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -45,28 +46,33 @@ void peak_bf16(benchmark::State& state) {
 BENCHMARK(peak_bf16)->ArgNames({"threads"})->Arg(1)->Arg(2)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 // A linear layer of many tokens as model/multiply.cc cuts it into tasks: run(first row, last row, first token,
-// tokens).
+// tokens, thread), `most` tokens and task_rows rows at once.
 class LinearTasks {
  public:
-  static constexpr int kRows = 3072, kTaskRows = 192, kRowTasks = kRows / kTaskRows;
+  static constexpr int kRows = 3072;
 
-  LinearTasks(int tokens, int depth) : tokens_(tokens) {
-    const int most = kernels::gemv_block_tokens(depth);
+  LinearTasks(int tokens, int most, int task_rows) : tokens_(tokens), task_rows_(task_rows) {
     blocks_ = (tokens + most - 1) / most;
     block_ = (tokens + blocks_ - 1) / blocks_;
   }
 
   template <class Run>
   void run(ThreadPool& pool, const Run& run) const {
-    pool.run(static_cast<std::size_t>(blocks_ * kRowTasks), [&](std::size_t task, int) {
-      const int row = static_cast<int>(task) % kRowTasks * kTaskRows;
-      const int first = static_cast<int>(task) / kRowTasks * block_;
-      run(row, row + kTaskRows, first, std::min(block_, tokens_ - first));
+    const int row_tasks = kRows / task_rows_;
+    pool.run(static_cast<std::size_t>(blocks_ * row_tasks), [&](std::size_t task, int thread) {
+      const int row = static_cast<int>(task) % row_tasks * task_rows_;
+      const int first = static_cast<int>(task) / row_tasks * block_;
+      run(row, row + task_rows_, first, std::min(block_, tokens_ - first), thread);
     });
+  }
+  // Of the token's block: its first token, and how many it has.
+  std::pair<int, int> block_of(int token) const {
+    const int first = token / block_ * block_;
+    return {first, std::min(block_, tokens_ - first)};
   }
 
  private:
-  int tokens_, blocks_, block_;
+  int tokens_, task_rows_, blocks_, block_;
 };
 
 // Args: threads, tokens, depth (columns), and whether activations are bfloat16 too.
@@ -86,18 +92,36 @@ void linear_layer(benchmark::State& state) {
   const HugeMemory x =
       allocate(static_cast<std::size_t>(tokens) * static_cast<std::size_t>(depth) * sizeof(float));
   std::vector<float> y(static_cast<std::size_t>(tokens) * kRows);
-  const LinearTasks tasks(tokens, depth);
-  for (auto _ : state)
-    tasks.run(pool, [&](int row_begin, int row_end, int first, int count) {
+  const bool packs = !bf16 && table.gemm != nullptr && tokens >= kernels::kGemmLeastTokens;
+  const int most = packs ? kernels::kGemmMostTokens : kernels::gemv_block_tokens(depth);
+  const LinearTasks tasks(tokens, most, packs ? 64 : 192);
+  const auto thread_floats = packs ? (table.gemm_scratch_floats(most, depth) + 15) / 16 * 16 : 0;
+  const HugeMemory packed = allocate(packs ? kernels::packed_floats(tokens, depth) * sizeof(float) : 0),
+                   scratch = allocate(thread_floats * sizeof(float) * static_cast<std::size_t>(state.range(0)));
+  const auto floats = [](const HugeMemory& memory) { return reinterpret_cast<float*>(memory.data()); };
+  for (auto _ : state) {
+    if (packs)
+      pool.run(static_cast<std::size_t>(tokens), [&](std::size_t token, int) {
+        const auto [first, count] = tasks.block_of(static_cast<int>(token));
+        table.pack_activations({floats(x) + token * static_cast<std::size_t>(depth), depth,
+                                floats(packed) + kernels::packed_floats(first, depth),
+                                static_cast<int>(token) - first, count});
+      });
+    tasks.run(pool, [&](int row_begin, int row_end, int first, int count, int thread) {
       const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(first) * depth;
       float* out = y.data() + static_cast<std::ptrdiff_t>(first) * kRows;
-      if (bf16)
+      if (packs)
+        table.gemm({weight.data(), Dtype::bfloat16, depth, row_begin, row_end,
+                    floats(packed) + kernels::packed_floats(first, depth), out, kRows, count,
+                    floats(scratch) + static_cast<std::size_t>(thread) * thread_floats});
+      else if (bf16)
         table.gemv_bf16({weight.data(), depth, row_begin, row_end,
                          reinterpret_cast<const std::uint16_t*>(x.data()) + offset, depth, out, kRows, count});
       else
-        table.gemv({weight.data(), Dtype::bfloat16, depth, row_begin, row_end,
-                    reinterpret_cast<const float*>(x.data()) + offset, depth, out, kRows, count});
+        table.gemv({weight.data(), Dtype::bfloat16, depth, row_begin, row_end, floats(x) + offset, depth, out,
+                    kRows, count});
     });
+  }
   rate(state, static_cast<double>(tokens) * kRows * depth);
   state.counters["mad_per_byte"] = tokens / 2.0;  // of weights
   state.SetLabel(std::string(table.isa) + (bf16 ? " bf16 activations" : ""));

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/gemm.h"
 #include "kernels/kv_view.h"
 #include "kernels/quantized_attention.h"
 #include "kernels/quantized_weights.h"
@@ -154,6 +155,11 @@ struct KernelTable {
   void (*gemv_bf16)(const Bf16GemvArgs&) noexcept;
   void (*dequantize)(const DequantizeArgs&) noexcept;
   void (*gemv_quantized)(const QuantizedGemvArgs&) noexcept;
+  // Null where gemv and gemv_quantized do many tokens as well.
+  void (*pack_activations)(const PackActivationsArgs&) noexcept;
+  void (*gemm)(const GemmArgs&) noexcept;
+  void (*gemm_quantized)(const QuantizedGemmArgs&) noexcept;
+  std::size_t (*gemm_scratch_floats)(int num_tokens, int cols) noexcept;
   void (*store_kv)(const StoreKvArgs&) noexcept;
   void (*decode_attention)(const DecodeAttentionArgs&) noexcept;
   // Queries and softmax weights rounded to bfloat16. Null where the CPU does not multiply that.

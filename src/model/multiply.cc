@@ -15,6 +15,7 @@ namespace {
 // block of them nearer first.
 constexpr int kFewTokensRows = 32;
 constexpr int kManyTokensRows = 192;
+constexpr int kPackedTokensRows = 64;
 constexpr int kManyTokens = 16;
 
 void add_bias(const Linear& linear, const Product& product, int row_begin, int row_end, int first, int last) {
@@ -51,6 +52,19 @@ struct Activations {
   const float* values;           // [num_tokens, stride]
   const std::uint16_t* bfloats;  // the same in bfloat16; null where they are not wanted
   std::int64_t stride;
+  const float* packed = nullptr;  // the same in blocks as KernelTable::gemm takes them, where it is used
+};
+
+// The tokens in blocks of about the same size, the last one perhaps smaller.
+struct TokenBlocks {
+  int num_tokens, count, size;
+
+  TokenBlocks(int tokens, int most) : num_tokens(tokens) {
+    count = (tokens + most - 1) / most;
+    size = (tokens + count - 1) / count;
+  }
+  int first(int block) const { return block * size; }
+  int tokens(int block) const { return std::min(size, num_tokens - first(block)); }
 };
 
 // Rounds x to the step's dtype: as bfloat16 for the kernel that takes it, as floats again for the other.
@@ -76,15 +90,37 @@ Activations round(Step& step, std::span<const Product> products, const float* x,
   return {values, bfloats, cols};
 }
 
-// Rows [begin, end) of a product for tokens [first, last), by one of the threads.
+// Packs every token's activations with the others of its block.
+void pack(Step& step, Activations& x, int cols, const TokenBlocks& blocks) {
+  float* packed = step.workspace.packed.reserve(kernels::packed_floats(blocks.num_tokens, cols));
+  step.pool.run(static_cast<std::size_t>(blocks.num_tokens), [&](std::size_t index, int) {
+    const int token = static_cast<int>(index), block = token / blocks.size, first = blocks.first(block);
+    step.table.pack_activations({x.values + token * x.stride, cols,
+                                 packed + kernels::packed_floats(first, cols), token - first,
+                                 blocks.tokens(block)});
+  });
+  x.packed = packed;
+}
+
+// Rows [begin, end) of a product for tokens [first, last), which are a block, by one of the threads.
 void multiply_rows(Step& step, const RowRange& rows, const Activations& x, int cols, int first, int last,
                    int thread) {
   const Linear& linear = *rows.product->linear;
   const std::int64_t y_stride = rows.product->y_stride;
   float* y = rows.product->y + first * y_stride;
-  if (linear.format) {
-    float* scratch = step.workspace.thread_scratch[static_cast<std::size_t>(thread)].reserve(
-        static_cast<std::size_t>(kernels::kQuantizedRows) * static_cast<std::size_t>(cols));
+  AlignedFloats& scratch_floats = step.workspace.thread_scratch[static_cast<std::size_t>(thread)];
+  if (x.packed != nullptr) {
+    const float* packed = x.packed + kernels::packed_floats(first, cols);
+    float* scratch = scratch_floats.reserve(step.table.gemm_scratch_floats(last - first, cols));
+    if (linear.format)
+      step.table.gemm_quantized(
+          {linear.quantized(), rows.begin, rows.end, packed, y, y_stride, last - first, scratch});
+    else
+      step.table.gemm({linear.weight, linear.dtype, cols, rows.begin, rows.end, packed, y, y_stride,
+                       last - first, scratch});
+  } else if (linear.format) {
+    float* scratch = scratch_floats.reserve(static_cast<std::size_t>(kernels::kQuantizedRows) *
+                                            static_cast<std::size_t>(cols));
     step.table.gemv_quantized({linear.quantized(), rows.begin, rows.end, x.values + first * x.stride, x.stride,
                                y, y_stride, last - first, scratch});
   } else if (x.bfloats != nullptr && multiplies_bf16(step.table, linear))
@@ -101,24 +137,24 @@ void multiply_rows(Step& step, const RowRange& rows, const Activations& x, int c
 void multiply(Step& step, std::span<const Product> products, const float* x, std::int64_t x_stride,
               int num_tokens) {
   const int cols = products.front().linear->cols;
-  const int task_rows = num_tokens < kManyTokens ? kFewTokensRows : kManyTokensRows;
+  const bool packs = num_tokens >= kernels::kGemmLeastTokens && step.table.gemm != nullptr;
+  const int task_rows = packs ? kPackedTokensRows : num_tokens < kManyTokens ? kFewTokensRows : kManyTokensRows;
   int row_tasks = 0;
   for (const Product& product : products) {
     OCTET_CHECK(product.linear->cols == cols);
     row_tasks += (product.linear->rows + task_rows - 1) / task_rows;
   }
-  // Blocks of about the same size; the threads meet one block together.
-  const int most = kernels::gemv_block_tokens(cols);
-  const int blocks = (num_tokens + most - 1) / most;
-  const int block_tokens = (num_tokens + blocks - 1) / blocks;
+  // The threads meet one block together.
+  const TokenBlocks blocks(num_tokens, packs ? kernels::kGemmMostTokens : kernels::gemv_block_tokens(cols));
 
-  const Activations activations = round(step, products, x, x_stride, num_tokens);
+  Activations activations = round(step, products, x, x_stride, num_tokens);
+  if (packs) pack(step, activations, cols, blocks);
   const auto task = [&](std::size_t index, int thread) {
     const RowRange rows = find_rows(products, static_cast<int>(index) % row_tasks, task_rows);
-    const int first = static_cast<int>(index) / row_tasks * block_tokens;
-    multiply_rows(step, rows, activations, cols, first, std::min(first + block_tokens, num_tokens), thread);
+    const int block = static_cast<int>(index) / row_tasks, first = blocks.first(block);
+    multiply_rows(step, rows, activations, cols, first, first + blocks.tokens(block), thread);
   };
-  const auto num_tasks = static_cast<std::size_t>(blocks * row_tasks);
+  const auto num_tasks = static_cast<std::size_t>(blocks.count * row_tasks);
   // Few tokens are bound by memory, which the threads read fastest as one stream of weights each.
   if (num_tokens < kManyTokens)
     step.pool.run_streams(num_tasks, task);

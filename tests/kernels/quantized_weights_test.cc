@@ -9,6 +9,7 @@
 
 #include "kernels/reference.h"
 #include "numeric/float16.h"
+#include "packed_block.h"
 #include "tables.h"
 
 namespace octet::kernels {
@@ -86,6 +87,7 @@ class QuantizedWeightsTest : public TableTest {
         SCOPED_TRACE(testing::Message() << "format " << static_cast<int>(format) << " cols " << cols);
         if (is_block_format(format)) {
           check(TestMatrix(format, kRows, cols, 1, cols, false, random), kRows);
+          check(TestMatrix(format, 2 * kRows, cols, 1, cols, false, random), 2 * kRows);
         } else {
           check(TestMatrix(format, kRows, cols, 1, cols, false, random), kRows);
           check(TestMatrix(format, kRows, cols, 1, 32, true, random), kRows);
@@ -138,6 +140,26 @@ TEST_P(QuantizedWeightsTest, ProductsAreThoseOfTheDequantizedMatrixToTheBit) {
         ASSERT_NEAR(found[i], truth[i], 1e-3f + 1e-4f * std::abs(truth[i]));
       }
     }
+  });
+}
+
+// Of many tokens, where a table has it: the bits that few have, whole panels and rows left over.
+TEST_P(QuantizedWeightsTest, ManyTokensHaveTheBitsOfFew) {
+  if (table().gemm_quantized == nullptr) GTEST_SKIP() << table().isa << " has no gemm_quantized";
+  std::mt19937 random(54);
+  std::normal_distribution<float> normal;
+  constexpr int kTokens = 13;
+  for_each_matrix([&](const TestMatrix& m, int rows) {
+    const int cols = m.matrix.cols, x_stride = cols + 3, y_stride = rows + 2;
+    std::vector<float> x(static_cast<std::size_t>(kTokens * x_stride));
+    for (float& value : x) value = normal(random);
+    const std::vector<float> packed = packed_block(table(), x.data(), x_stride, kTokens, cols);
+    std::vector<float> scratch(table().gemm_scratch_floats(kTokens, cols));
+    std::vector<float> found(static_cast<std::size_t>(kTokens * y_stride), 12345.0f), expected = found;
+    table().gemm_quantized({m.matrix, 1, rows, packed.data(), found.data(), y_stride, kTokens, scratch.data()});
+    table().gemv_quantized(
+        {m.matrix, 1, rows, x.data(), x_stride, expected.data(), y_stride, kTokens, scratch.data()});
+    for (std::size_t i = 0; i < found.size(); ++i) ASSERT_EQ(found[i], expected[i]) << "at " << i;
   });
 }
 

@@ -1,6 +1,7 @@
 // The AVX2 table. Compiled with -mavx2 -mfma -mf16c; see vec_avx2.h for what may be included here.
 #include "kernels/isa/decode_body.h"
 #include "kernels/isa/elementwise_body.h"
+#include "kernels/isa/gemm_avx2_body.h"
 #include "kernels/isa/gemv_body.h"
 #include "kernels/isa/prefill_body.h"
 #include "kernels/isa/quantized_attention_body.h"
@@ -24,6 +25,10 @@ const KernelTable& avx2_table() noexcept {
       .gemv_bf16 = nullptr,
       .dequantize = dequantize<V>,
       .gemv_quantized = gemv_quantized<V>,
+      .pack_activations = pack_activations,
+      .gemm = gemm,
+      .gemm_quantized = gemm_quantized,
+      .gemm_scratch_floats = gemm_scratch_floats,
       .store_kv = store_kv<V>,
       .decode_attention = decode_attention<V>,
       .decode_attention_bf16 = nullptr,
