@@ -14,6 +14,9 @@
 //   - Rows are converted while those before them are added, since what has just been stored takes long to come
 //     back: 6.8 cycles; one after the other, 8.5.
 //
+// The next chunk is asked for in the order of its addresses, whatever the order in which this one's are read: a
+// stream, which hardware runs ahead of (1.05 to 1.18 times as fast with 64 dims, 0.94 to 1.17 with 128).
+//
 // So sums stand split, of each 16 those at even places first: scores are put in order when they are stored,
 // `out` at the end of a call.
 #pragma once
@@ -246,7 +249,7 @@ template <int Tile, Dtype D, int H>
 void score_rows(const Chunk& chunk, const float* q, int head_dim, float* scores) {
   constexpr int T = kGroups<H>, tiles = T * 16 / Tile;
   using Rows = KeyRows<D, Tile, T>;
-  constexpr int unit = kUnitRows;
+  constexpr int unit = kUnitRows, size = static_cast<int>(dtype_bytes(D));
   const auto rows = [](const CacheTile* at, int dim) __attribute__((always_inline)) {
     return [ at, dim ](int i) __attribute__((always_inline)) { return Rows(at, dim + i); };
   };
@@ -261,9 +264,8 @@ void score_rows(const Chunk& chunk, const float* q, int head_dim, float* scores)
     const CacheTile* here = chunk.tiles + t;
     const CacheTile* next = t + tiles < chunk.num_tiles ? here + tiles : here;
     for (int d = 0; d < head_dim; d += 2 * unit) {
-      for (int i = 0; i < tiles; ++i)
-        prefetch<2 * unit * Tile* static_cast<int>(dtype_bytes(D))>(chunk.ahead[t + i].k +
-                                                                    d * Tile * dtype_bytes(D));
+      const int at = d * tiles;
+      prefetch<2 * unit * Tile * tiles * size>(chunk.ahead[t + at / head_dim].k + at % head_dim * Tile * size);
       halves.stage(1, rows(here, d + unit));
       halves.add(0, rows(here, d), q + d, head_dim, sums);
       const bool more = d + 2 * unit < head_dim;
@@ -317,8 +319,9 @@ OCTET_INLINE int add_values(const Chunk& chunk, const float* weights, int head_d
       const std::byte* next =
           t + 1 < whole ? chunk.tiles[t + 1].v + dim * size
                         : chunk.tiles[first].v + (dim + 2 * dims <= head_dim ? dim + dims : dim) * size;
-      // All passes over the dims share the next tile's bytes among them.
-      const std::byte* ahead = chunk.ahead[t].v + dim * chunk.tile * size;
+      // All passes over the dims share the next chunk's bytes among them.
+      const int at = dim * chunk.num_tiles + t * dims;
+      const std::byte* ahead = chunk.ahead[at / head_dim].v + at % head_dim * chunk.tile * size;
       const float* weight = weights + t * chunk.tile;
       for (int left = chunk.tile; left > 0; left -= 2 * unit) {
         prefetch<2 * unit * dims* static_cast<int>(size)>(ahead);
