@@ -1,8 +1,9 @@
 // Decode attention over a cache far beyond the last-level cache, beside plain reads of the same memory: all KV
-// heads of a piece in one call, as the engine has it. Blocks lie scattered, or in order, as a fresh pool hands
-// them to one long sequence. Counters, of the best run: GBps is the cache bytes read a second, of_read its
-// share of the best plain read, of_block_read that of the best plain read of the same blocks in the same order,
-// mad the multiply-adds a second and mad_per_byte those that each cached byte is for (see scripts/roofline).
+// heads of a piece in one call, as the engine has it where there are pieces enough for its threads. Blocks lie
+// scattered, or in order, as a fresh pool hands them to one long sequence. Counters, of the best run: GBps is the
+// cache bytes read a second, of_read its share of the best plain read, of_block_read that of the best plain read
+// of the same blocks in the same order, mad the multiply-adds a second and mad_per_byte those that each cached
+// byte is for (see scripts/roofline).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

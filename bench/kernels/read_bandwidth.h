@@ -19,7 +19,7 @@ namespace octet::bench {
 // Memory as the cache's pool and the weights have it. Throws std::bad_alloc where the system refuses.
 inline HugeMemory allocate(std::size_t bytes) {
   HugeMemory memory(bytes);
-  if (memory.data() == nullptr) throw std::bad_alloc();
+  if (bytes > 0 && memory.data() == nullptr) throw std::bad_alloc();
   return memory;
 }
 

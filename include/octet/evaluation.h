@@ -151,7 +151,7 @@ struct EvaluationResult {
   std::int64_t layer_tokens = 0;
   int needle_samples = 0;
   std::vector<ConfigFigures> configs;  // the baseline first, then the others as asked
-  std::vector<std::string> notices;    // about the caches, as LLM::notices()
+  std::vector<std::string> notices;    // about the files and the caches, as LLM::notices()
   bool complete = false;               // false where the callback ended the evaluation
 };
 

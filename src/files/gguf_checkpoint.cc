@@ -214,7 +214,9 @@ class Translation {
     std::set<std::string_view> names;
     for (const TensorView& tensor : checkpoint.tensors)
       if (!names.insert(tensor.name).second)
-        tensor.fail("is in the file twice, in two of the layouts of experts");
+        tensor.fail(
+            "the file has this matrix twice: as an expert's own tensor, and in one of several experts or of "
+            "gates and ups");
   }
 
   static std::byte* copy_of(TensorView& tensor, GgufCheckpoint& checkpoint) {

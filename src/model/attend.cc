@@ -43,7 +43,7 @@ void plan_decode(const Step& step, AttentionPieces& pieces, int seq, int token) 
 // As few as keep all threads busy and a call within what a kernel takes.
 int tasks_an_item(const Step& step, std::size_t num_items) {
   const auto divided_up = [](int a, int b) { return (a + b - 1) / b; };
-  const int heads = step.config.num_kv_heads, most = std::max(1, kernels::kMaxGroup / step.config.group());
+  const int heads = step.config.num_kv_heads, most = kernels::kMaxGroup / step.config.group();
   const int wanted = kDecodeTasksAThread * step.pool.num_threads();
   const int items = std::max(1, static_cast<int>(num_items));
   return std::clamp(divided_up(wanted, items), divided_up(heads, most), heads);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/kernel_table.h"
 #include "model/architecture.h"
 #include "model/config_fields.h"
 
@@ -40,6 +41,10 @@ void read_heads(const JsonValue& config, const DecoderDefaults& defaults, ModelC
     config.at("num_key_value_heads")
         .fail("num_attention_heads " + std::to_string(c.num_heads) + " is no multiple of " +
               std::to_string(c.num_kv_heads));
+  if (c.group() > kernels::kMaxGroup)
+    config.at("num_attention_heads")
+        .fail("expected at most " + std::to_string(kernels::kMaxGroup) + " for each of " +
+              std::to_string(c.num_kv_heads) + " key and value heads, found " + std::to_string(c.group()));
   if (const auto head_dim = config.find("head_dim")) {
     c.head_dim = static_cast<int>(head_dim->as_int(2, kMostHeadDim));
     if (c.head_dim % 2 != 0)

@@ -1,7 +1,7 @@
 // The linear layers: all products that read the same activations, cut into ranges of rows for the threads.
 //
-// One kernel does one token and many, and gives a token the same bits in any company: what a request generates
-// does not depend on what else is in the batch.
+// Whichever kernel does them, one for few tokens or one that packs many, a token gets the same bits in any
+// company: what a request generates does not depend on what else is in the batch.
 #include <algorithm>
 
 #include "base/error.h"
@@ -15,8 +15,9 @@ namespace {
 // block of them nearer first.
 constexpr int kFewTokensRows = 32;
 constexpr int kManyTokensRows = 192;
-constexpr int kPackedTokensRows = 64;
 constexpr int kManyTokens = 16;
+// Packed tokens are near already.
+constexpr int kPackedTokensRows = 64;
 
 void add_bias(const Linear& linear, const Product& product, int row_begin, int row_end, int first, int last) {
   if (linear.bias.empty()) return;

@@ -52,7 +52,7 @@ struct Workspace {
   AlignedFloats partial_max, partial_sum;     // [decode items, H]
   AlignedFloats bfloats;                      // [T, columns] of bfloat16: rounded activations
   AlignedFloats rounded;                      // [T, columns]: the same as floats, where a kernel wants them so
-  AlignedFloats packed;                       // [T, columns] in a kernel's order
+  AlignedFloats packed;                       // [T, columns rounded up to 8] in the order of a table's gemm
   std::vector<AlignedFloats> thread_scratch;  // [threads]
 };
 

@@ -298,7 +298,7 @@ TEST_F(GgufCheckpointTest, AnExpertMayBeATensorOfItsOwn) {
             {std::string("blk.0.") + name + ".weight"}, with(name));
   refused(unsupported, {"blk.0.ffn_up.0.weight", "not known", "llama"},
           model("llama").tensor("blk.0.ffn_up.0.weight", kF32, {2, 32}, floats(64)));
-  refused(invalid_file, {"experts.1.w3.weight", "in the file twice"},
+  refused(invalid_file, {"experts.1.w3.weight", "has this matrix twice"},
           with("ffn_up.1").tensor("blk.0.ffn_up_exps.weight", kF32, {3, 2, 32}, floats(192)));
 }
 
@@ -326,7 +326,7 @@ TEST_F(GgufCheckpointTest, GateAndUpOfAnExpertMayStandInOneTensor) {
           three_experts("llama").tensor(kBoth, kF32, {3, 5, 32}, floats(480)));
   refused(invalid_file, {kBoth, "3 experts", "found 2"},
           three_experts("llama").tensor(kBoth, kF32, {2, 4, 32}, floats(256)));
-  refused(invalid_file, {"experts.0.w1.weight", "in the file twice"},
+  refused(invalid_file, {"experts.0.w1.weight", "has this matrix twice"},
           three_experts("llama")
               .tensor(kBoth, kF32, {3, 4, 32}, floats(384))
               .tensor("blk.0.ffn_gate_exps.weight", kF32, {3, 2, 32}, floats(192)));

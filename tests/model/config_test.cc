@@ -106,6 +106,8 @@ TEST(ModelConfig, SizesOutOfRangeAreNamed) {
       expect_invalid({key, "expected an integer from 1"}, std::string("\"") + key + "\":" + value);
   expect_invalid({"num_key_value_heads", "no multiple of 3"}, "\"num_key_value_heads\":3");
   expect_invalid({"num_key_value_heads", "no multiple of 8"}, "\"num_key_value_heads\":8");
+  expect_invalid({"num_attention_heads", "at most 64", "found 65"},
+                 "\"num_attention_heads\":65,\"num_key_value_heads\":1,\"head_dim\":8");
   for (const char* value : {"0", "-1e-5", "0.2", "\"small\""})
     expect_invalid({"rms_norm_eps"}, std::string("\"rms_norm_eps\":") + value);
   expect_invalid({"tie_word_embeddings", "true or false"}, "\"tie_word_embeddings\":1");

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <random>
 
+#include "kernels/gemm.h"
 #include "model/naive_llama.h"
 #include "model/sequence_runner.h"
 #include "model/tiny_checkpoint.h"
@@ -153,6 +154,17 @@ TEST(Forward, DoesNotDependOnThreadsOrBlockSize) {
     options.block_size = block_size;
     EXPECT_LT(worst_difference(SequenceRunner(directory, options).logits(ids, 200), expected), kArithmetic);
   }
+}
+
+// More tokens than linear layers take at once, and fewer than they pack.
+TEST(Forward, ManyTokensHaveTheBitsOfFew) {
+  const std::string directory = tiny_directory("many_tokens", {});
+  RunnerOptions options;
+  options.dtype = KvDtype::fp8_e4m3;
+  const auto ids = random_ids(kernels::kGemmMostTokens + 45, 64, 4);
+  const std::vector<float> expected = SequenceRunner(directory, options).logits(ids, 7);
+  for (const int chunk : {static_cast<int>(ids.size()), kernels::kGemmLeastTokens})
+    EXPECT_EQ(SequenceRunner(directory, options).logits(ids, chunk), expected) << chunk;
 }
 
 TEST(Forward, EveryInstructionSetAgrees) {

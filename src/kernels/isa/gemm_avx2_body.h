@@ -2,9 +2,8 @@
 //
 // Sixteen rows of W become a panel of floats with rows in the lanes; a tile of six tokens by sixteen rows stays
 // in registers, and each step of it does 12 multiply-adds for two loads and six broadcasts. gemv, which has
-// columns in the lanes, does 12 for seven loads and four conversions, and its four rows of 4,096 columns leave
-// no room in the first-level cache: 32 to 53 multiply-adds a nanosecond of 80 with 1,536 columns, 27 with
-// 4,096.
+// columns in the lanes, does 12 for seven loads and four conversions, and its four rows of 4,096 columns fill
+// the first-level cache (docs/benchmarks.md has both).
 //
 // The bits are gemv's. That sums the columns c = l (mod 8) in lane l, one after the other, and adds the lanes
 // at the end: here the columns of a residue follow one another, each residue has its sums, and they are added
@@ -313,7 +312,9 @@ OCTET_INLINE void for_each_panel(const Args& args, int cols, const std::byte* w,
   if (args.num_tokens == 0) return;
   float* panel = args.scratch;
   float* sums = panel + panel_floats(cols);
-  const int tiles = kResidues * ((args.num_tokens + kTileOfTokens - 1) / kTileOfTokens);
+  const DepthChunks chunks(cols);
+  const int tiles = (chunks.steps + chunks.depth - 1) / chunks.depth * kResidues *
+                    ((args.num_tokens + kTileOfTokens - 1) / kTileOfTokens);
   for (int row = args.row_begin; row < args.row_end; row += kPanelRows) {
     const int rows = DepthChunks::smaller_of(kPanelRows, args.row_end - row);
     pack(row, rows, panel);

@@ -5,8 +5,8 @@
 // costs a few instructions. A byte is widened as it is loaded, from the stack too, where blocks of 256 columns
 // are unpacked first; nothing but the sums has to stay in registers.
 //
-// More tokens: four rows go into the scratch as floats, and gemv takes them from there; that costs as much as
-// two or three tokens.
+// More tokens (kFewTokens says from how many on): four rows go into the scratch as floats, and gemv takes them
+// from there; or sixteen, where there is a gemm_quantized for many.
 #pragma once
 
 #include "kernels/isa/gemv_body.h"
