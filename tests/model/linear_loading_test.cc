@@ -65,7 +65,7 @@ class Fp8Blocks : public ::testing::TestWithParam<std::string> {
     for (const files::TensorView& tensor : source.tensors()) {
       const bool linear =
           tensor.name.find("_proj.") != std::string::npos || tensor.name.find(".experts.") != std::string::npos;
-      if (linear && tensor.shape[1] % 32 == 0 && tensor.name.ends_with(".weight")) {
+      if (linear && tensor.name.ends_with(".weight") && tensor.shape[1] % 32 == 0) {
         quantise(tensor);
         continue;
       }
