@@ -7,47 +7,29 @@
 #include <vector>
 
 #include "kernels/reference.h"
+#include "linear_problem.h"
 #include "numeric/float16.h"
 #include "tables.h"
 
 namespace octet::kernels {
 namespace {
 
-constexpr float kCanary = 12345.0f;
-
-struct Problem {
-  Dtype dtype;
-  int rows, cols, num_tokens, row_begin, row_end;
-};
-
 class GemvTest : public TableTest {
  protected:
-  void check(const Problem& p, std::mt19937& random) {
-    SCOPED_TRACE(testing::Message() << dtype_name(p.dtype) << " cols " << p.cols << " tokens " << p.num_tokens
-                                    << " rows [" << p.row_begin << ", " << p.row_end << ")");
-    std::normal_distribution<float> normal;
-    const std::size_t count = static_cast<std::size_t>(p.rows) * static_cast<std::size_t>(p.cols);
-    // Weights as they may lie in a file: off by two bytes (one for FP8), nothing readable after them.
-    const std::size_t offset = is_fp8(p.dtype) ? 1 : 2;
-    std::vector<std::byte> weights(offset + count * dtype_bytes(p.dtype));
-    std::byte* weight = weights.data() + offset;
-    for (std::size_t i = 0; i < count; ++i)
-      reference::set_element(weight, p.dtype, static_cast<std::int64_t>(i), normal(random));
-    const int x_stride = p.cols + 3;
-    std::vector<float> x(static_cast<std::size_t>(p.num_tokens * x_stride));
-    for (float& value : x) value = normal(random);
-    const int y_stride = p.rows + 5;
-    std::vector<float> y(static_cast<std::size_t>(p.num_tokens * y_stride), kCanary);
+  void check(const LinearProblem& p, std::mt19937& random) {
+    SCOPED_TRACE(p.description());
+    LinearData data(p, random);
+    std::vector<float>& y = data.y;
     std::vector<float> expected = y;
-    GemvArgs args{.weight = weight,
+    GemvArgs args{.weight = data.weight,
                   .weight_dtype = p.dtype,
                   .cols = p.cols,
                   .row_begin = p.row_begin,
                   .row_end = p.row_end,
-                  .x = x.data(),
-                  .x_stride = x_stride,
+                  .x = data.x.data(),
+                  .x_stride = data.x_stride,
                   .y = y.data(),
-                  .y_stride = y_stride,
+                  .y_stride = data.y_stride,
                   .num_tokens = p.num_tokens};
     table().gemv(args);
     args.y = expected.data();
@@ -57,11 +39,9 @@ class GemvTest : public TableTest {
   }
 };
 
-constexpr Dtype kDtypes[] = {Dtype::float32, Dtype::float16, Dtype::bfloat16, Dtype::fp8_e4m3, Dtype::fp8_e5m2};
-
 TEST_P(GemvTest, EveryTypeAndColumnCount) {
   std::mt19937 random(21);
-  for (const Dtype dtype : kDtypes)
+  for (const Dtype dtype : kWeightDtypes)
     for (const int cols : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 100, 576}) {
       check({dtype, 11, cols, 1, 0, 11}, random);
       check({dtype, 11, cols, 5, 0, 11}, random);
@@ -74,14 +54,14 @@ TEST_P(GemvTest, EveryNumberOfTokensAndRowRange) {
   for (int tokens = 0; tokens <= 20; ++tokens)
     for (int rows = 0; rows <= 9; ++rows) {
       const int begin = static_cast<int>(random() % 4);
-      check({kDtypes[random() % 5], 14, 40, tokens, begin, begin + rows}, random);
+      check({kWeightDtypes[random() % 5], 14, 40, tokens, begin, begin + rows}, random);
       if (HasFatalFailure()) return;
     }
 }
 
 TEST_P(GemvTest, MoreTokensThanABlock) {
   std::mt19937 random(23);
-  for (const Dtype dtype : kDtypes) {
+  for (const Dtype dtype : kWeightDtypes) {
     check({dtype, 9, 4096, 31, 1, 9}, random);
     check({dtype, 21, 9000, 13, 0, 21}, random);
     check({dtype, 13, 576, 200, 2, 13}, random);
@@ -94,7 +74,7 @@ TEST_P(GemvTest, ATokenHasTheSameBitsAloneAndAmongOthers) {
   std::mt19937 random(24);
   std::normal_distribution<float> normal;
   constexpr int kRows = 23, kTokens = 40;
-  for (const Dtype dtype : kDtypes)
+  for (const Dtype dtype : kWeightDtypes)
     for (const int cols : {5, 16, 200, 576}) {
       std::vector<std::byte> weight(static_cast<std::size_t>(kRows * cols) * dtype_bytes(dtype));
       for (int i = 0; i < kRows * cols; ++i) reference::set_element(weight.data(), dtype, i, normal(random));
@@ -118,7 +98,7 @@ TEST_P(GemvTest, ATokenHasTheSameBitsAloneAndAmongOthers) {
 }
 
 TEST_P(GemvTest, NanInAWeightReachesItsRowAlone) {
-  for (const Dtype dtype : kDtypes) {
+  for (const Dtype dtype : kWeightDtypes) {
     std::vector<std::byte> weights(4 * 32 * dtype_bytes(dtype));  // zeros
     reference::set_element(weights.data(), dtype, 2 * 32 + 5, std::nanf(""));
     const std::vector<float> x(32, 1.0f);

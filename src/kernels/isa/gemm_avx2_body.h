@@ -16,6 +16,7 @@
 #pragma once
 
 #include "kernels/gemm.h"
+#include "kernels/isa/integers.h"
 #include "kernels/isa/quantized_weights_body.h"
 
 namespace octet::kernels {
@@ -37,9 +38,8 @@ struct DepthChunks {
   // use(first step, depth) of each chunk.
   template <class Use>
   OCTET_INLINE void for_each(const Use& use) const {
-    for (int step = 0; step < steps; step += depth) use(step, smaller_of(depth, steps - step));
+    for (int step = 0; step < steps; step += depth) use(step, smaller(depth, steps - step));
   }
-  static int smaller_of(int a, int b) { return a < b ? a : b; }
 };
 
 // Floats from one residue of a panel to the next: a line more than it takes, or all of a chunk's would meet in
@@ -80,7 +80,7 @@ void pack_activations(const PackActivationsArgs& args) noexcept {
                  static_cast<std::int64_t>(args.token) * depth;
     const std::int64_t stride = static_cast<std::int64_t>(args.num_tokens) * depth;
     for (int step = 0; step < depth; step += 8) {
-      const int steps = DepthChunks::smaller_of(8, depth - step);
+      const int steps = smaller(8, depth - step);
       __m256i r[8];
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) {
@@ -231,30 +231,13 @@ struct BytesAhead {
 // One residue's piece of the panel for all tokens, in tiles of about the same size.
 inline void multiply_piece(const float* a, const float* b, int depth, int num_tokens, PanelSums sums,
                            BytesAhead& ahead) {
+  static constexpr decltype(&panel_tile<1>) kTiles[kTileOfTokens] = {
+      panel_tile<1>, panel_tile<2>, panel_tile<3>, panel_tile<4>, panel_tile<5>, panel_tile<6>};
   for (int left = num_tokens; left > 0;) {
     const int tiles = (left + kTileOfTokens - 1) / kTileOfTokens;
     const int m = (left + tiles - 1) / tiles;
     ahead.prefetch();
-    switch (m) {
-      case 1:
-        panel_tile<1>(a, b, depth, sums);
-        break;
-      case 2:
-        panel_tile<2>(a, b, depth, sums);
-        break;
-      case 3:
-        panel_tile<3>(a, b, depth, sums);
-        break;
-      case 4:
-        panel_tile<4>(a, b, depth, sums);
-        break;
-      case 5:
-        panel_tile<5>(a, b, depth, sums);
-        break;
-      default:
-        panel_tile<6>(a, b, depth, sums);
-        break;
-    }
+    kTiles[m - 1](a, b, depth, sums);
     a += static_cast<std::int64_t>(m) * depth;
     sums.skip(m);
     left -= m;
@@ -316,7 +299,7 @@ OCTET_INLINE void for_each_panel(const Args& args, int cols, const std::byte* w,
   const int tiles = (chunks.steps + chunks.depth - 1) / chunks.depth * kResidues *
                     ((args.num_tokens + kTileOfTokens - 1) / kTileOfTokens);
   for (int row = args.row_begin; row < args.row_end; row += kPanelRows) {
-    const int rows = DepthChunks::smaller_of(kPanelRows, args.row_end - row);
+    const int rows = smaller(kPanelRows, args.row_end - row);
     pack(row, rows, panel);
     const BytesAhead ahead{w + (row + kPanelRows) * row_bytes,
                            static_cast<int>((kPanelRows * row_bytes + tiles - 1) / tiles)};

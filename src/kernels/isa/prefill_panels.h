@@ -6,15 +6,12 @@
 // Values are divided by kRawFactor of their type (see vec_avx2.h). Scales of single slots are multiplied in.
 #pragma once
 
+#include "kernels/isa/integers.h"
 #include "kernels/isa/multiply_tile.h"
 #include "kernels/kv_view.h"
 
 namespace octet::kernels {
 namespace {
-
-constexpr int smaller(int a, int b) { return a < b ? a : b; }
-constexpr int larger(int a, int b) { return a > b ? a : b; }
-constexpr int round_up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Converts `size` contiguous elements, a multiple of 16.
 template <class V, Dtype D>
