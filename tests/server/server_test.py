@@ -152,7 +152,7 @@ class OpenAiClientTest(ServerTest):
         self.assertEqual(complete("a", stop=["ef"]), ["bcd"])
         self.assertEqual(complete("a", stop="d", extra_body={"include_stop_str_in_output": True}), ["bcd"])
         self.assertEqual(complete("a", extra_body={"stop_token_ids": [100]}), ["bc"])
-        self.assertEqual(complete("a", logit_bias={"98": -100, "120": 50}), ["xxxxx"])
+        self.assertEqual(complete("a", logit_bias={"98": -100, "120": 100}), ["xxxxx"])
         self.assertEqual(complete("a", seed=5, temperature=0.5, top_p=0.9, presence_penalty=0.1,
                                   frequency_penalty=0.1, extra_body={"top_k": 3, "min_p": 0.1, "min_tokens": 2,
                                                                      "repetition_penalty": 1.01}), ["bcdef"])
