@@ -1,9 +1,10 @@
 // Decode attention over a cache far beyond the last-level cache, beside plain reads of the same memory: all KV
 // heads of a piece in one call, as the engine has it where there are pieces enough for its threads. Blocks lie
-// scattered, or in order, as a fresh pool hands them to one long sequence. Counters, of the best run: GBps is the
-// cache bytes read a second, of_read its share of the best plain read, of_block_read that of the best plain read
-// of the same blocks in the same order, mad the multiply-adds a second and mad_per_byte those that each cached
-// byte is for (see scripts/roofline).
+// scattered, or in order, as a fresh pool hands them to one long sequence; or all are the same block, which
+// stays in a core's own caches and shows what the arithmetic takes. Counters, of the best run: GBps is the
+// cache bytes read a second, mad the multiply-adds a second; but for the same block, of_read is the former's
+// share of the best plain read, of_block_read that of the best plain read of the same blocks in the same order,
+// and mad_per_byte the multiply-adds that each cached byte is for (see scripts/roofline).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -26,11 +27,13 @@
 namespace octet::bench {
 namespace {
 
+enum class Order : std::uint8_t { scattered, in_order, same_block };
+
 struct Shape {
   int threads, block_size, group, head_dim;
   Dtype dtype;
-  bool bf16 = false;      // queries and softmax weights rounded to bfloat16
-  bool in_order = false;  // the blocks of a sequence
+  bool bf16 = false;  // queries and softmax weights rounded to bfloat16
+  Order order = Order::scattered;
   int kv_heads = 3;
 };
 
@@ -50,7 +53,8 @@ class DecodeCase {
     sequences_ = static_cast<int>(blocks) / blocks_a_sequence_;
     block_table_.resize(static_cast<std::size_t>(sequences_ * blocks_a_sequence_));
     std::iota(block_table_.begin(), block_table_.end(), 0);
-    if (!shape.in_order) std::shuffle(block_table_.begin(), block_table_.end(), random);
+    if (shape.order == Order::scattered) std::shuffle(block_table_.begin(), block_table_.end(), random);
+    if (shape.order == Order::same_block) std::fill(block_table_.begin(), block_table_.end(), 0);
     q_.resize(static_cast<std::size_t>(shape.kv_heads * shape.group * shape.head_dim));
     std::normal_distribution<float> normal;
     for (float& x : q_) x = normal(random);
@@ -117,12 +121,15 @@ class DecodeCase {
     // Each number of a key or value meets every head of the group once.
     const double mads = 2.0 * sequences_ * kContext * shape_.kv_heads * shape_.group * shape_.head_dim;
     state.counters["mad"] = mads / best.work_seconds;
-    state.counters["mad_per_byte"] = mads / bytes_;
     state.counters["GBps"] = rate / 1e9;
-    state.counters["of_read"] = rate / (static_cast<double>(kPoolBytes) / best.read_seconds);
-    state.counters["of_block_read"] = block_seconds / best.work_seconds;
+    if (shape_.order != Order::same_block) {
+      state.counters["mad_per_byte"] = mads / bytes_;
+      state.counters["of_read"] = rate / (static_cast<double>(kPoolBytes) / best.read_seconds);
+      state.counters["of_block_read"] = block_seconds / best.work_seconds;
+    }
+    static constexpr const char* kOrders[] = {"", " in order", " same block"};
     state.SetLabel(std::string(dtype_name(shape_.dtype)) + " " + table.isa +
-                   (shape_.bf16 ? " bf16 activations" : "") + (shape_.in_order ? " in order" : ""));
+                   (shape_.bf16 ? " bf16 activations" : "") + kOrders[static_cast<std::size_t>(shape_.order)]);
   }
 
  private:
@@ -159,7 +166,7 @@ void decode_attention(benchmark::State& state) {
               .head_dim = static_cast<int>(state.range(4)),
               .dtype = static_cast<Dtype>(state.range(1)),
               .bf16 = state.range(5) != 0,
-              .in_order = state.range(6) != 0,
+              .order = static_cast<Order>(state.range(6)),
               .kv_heads = static_cast<int>(state.range(7))})
       .run(state);
 }
@@ -170,16 +177,16 @@ constexpr int kBf16 = static_cast<int>(Dtype::bfloat16), kE4m3 = static_cast<int
 // SmolLM2's shape with every dtype, and that of Llama 3 8B; then blocks, groups and head dims one after the
 // other.
 BENCHMARK(decode_attention)
-    ->ArgNames({"threads", "dtype", "block", "group", "dim", "bf16", "in_order", "kv_heads"})
+    ->ArgNames({"threads", "dtype", "block", "group", "dim", "bf16", "order", "kv_heads"})
     ->ArgsProduct({{2},
                    benchmark::CreateDenseRange(0, static_cast<int>(Dtype::fp8_per_token_head), 1),
                    {64},
                    {3},
                    {64},
                    {0, 1},
-                   {0, 1},
+                   {0, 1, 2},
                    {3}})
-    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {64}, {4}, {128}, {0}, {0, 1}, {8}})
+    ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {64}, {4}, {128}, {0}, {0, 1, 2}, {8}})
     ->ArgsProduct({{1}, {kBf16, kE4m3}, {64}, {3}, {64}, {0}, {0}, {3}})
     ->ArgsProduct({{2}, {kBf16, kE4m3, kInt8}, {8, 16, 32, 128}, {3}, {64}, {0}, {0}, {3}})
     ->ArgsProduct(

@@ -1,5 +1,6 @@
 // The decode linear layer over weights far beyond the last-level cache, plain and quantised, in bytes as they
-// are stored, beside plain reads of the same memory. Counters as in decode_attention_bench.cc.
+// are stored, beside plain reads of the same memory; and over the same few rows again and again, which stay in
+// the first-level cache and show what the arithmetic takes. Counters as in decode_attention_bench.cc.
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
@@ -18,7 +19,8 @@
 namespace octet::bench {
 namespace {
 
-// The layer of a case whose arguments are threads, what the weights are, columns and tokens.
+// The layer of a case whose arguments are threads, what the weights are, columns, tokens and whether all tasks
+// take the same rows.
 struct Layer {
   static constexpr std::size_t kBytes = std::size_t{192} << 20;
   static constexpr int kTaskRows = 32;  // as the model's of few tokens, and streams as there
@@ -27,6 +29,7 @@ struct Layer {
       : pool(static_cast<int>(state.range(0))),
         cols(static_cast<int>(state.range(2))),
         tokens(static_cast<int>(state.range(3))),
+        cached(state.range(4) != 0),
         row_bytes(bytes_of_a_row),
         tasks(kBytes / row_bytes / kTaskRows),
         rows(static_cast<int>(tasks) * kTaskRows),
@@ -48,21 +51,25 @@ struct Layer {
     Alternation best;
     for (auto _ : state)
       state.SetIterationTime(best.step(pool, weights, [&] {
-        pool.run_streams(
-            tasks, [&](std::size_t task, int thread) { multiply(static_cast<int>(task) * kTaskRows, thread); });
+        pool.run_streams(tasks, [&](std::size_t task, int thread) {
+          multiply(cached ? 0 : static_cast<int>(task) * kTaskRows, thread);
+        });
       }));
     const double stored =
         static_cast<double>(rows) * static_cast<double>(row_bytes) + static_cast<double>(scale_bytes);
     const double mads = static_cast<double>(rows) * cols * tokens, rate = stored / best.work_seconds;
     state.counters["GBps"] = rate / 1e9;
-    state.counters["of_read"] = rate / (static_cast<double>(kBytes) / best.read_seconds);
     state.counters["mad"] = mads / best.work_seconds;
-    state.counters["mad_per_byte"] = mads / stored;
+    if (!cached) {
+      state.counters["of_read"] = rate / (static_cast<double>(kBytes) / best.read_seconds);
+      state.counters["mad_per_byte"] = mads / stored;
+    }
     state.SetLabel(label);
   }
 
   ThreadPool pool;
   int cols, tokens;
+  bool cached;
   std::size_t row_bytes, tasks;
   int rows;
   HugeMemory weights;
@@ -87,13 +94,15 @@ void gemv(benchmark::State& state) {
   });
 }
 BENCHMARK(gemv)
-    ->ArgNames({"threads", "dtype", "cols", "tokens"})
-    ->ArgsProduct({{2}, {static_cast<int>(Dtype::bfloat16)}, {576, 1536}, {1, 2, 4, 8, 16}})
+    ->ArgNames({"threads", "dtype", "cols", "tokens", "cached"})
+    ->ArgsProduct({{2}, {static_cast<int>(Dtype::bfloat16)}, {576, 1536}, {1, 2, 4, 8, 16}, {0}})
+    ->ArgsProduct({{1}, {static_cast<int>(Dtype::bfloat16)}, {512}, {1}, {1}})
     ->ArgsProduct({{2},
                    {static_cast<int>(Dtype::float32), static_cast<int>(Dtype::float16),
                     static_cast<int>(Dtype::fp8_e4m3), static_cast<int>(Dtype::fp8_e5m2)},
                    {576},
-                   {1}})
+                   {1},
+                   {0}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 
@@ -139,10 +148,12 @@ void gemv_quantized(benchmark::State& state) {
                                         .scratch = scratch[static_cast<std::size_t>(thread)].data()});
                 });
 }
+const std::vector<std::int64_t> kFormats =
+    benchmark::CreateDenseRange(0, static_cast<int>(WeightFormat::fp8_groups), 1);
 BENCHMARK(gemv_quantized)
-    ->ArgNames({"threads", "format", "cols", "tokens"})
-    ->ArgsProduct(
-        {{2}, benchmark::CreateDenseRange(0, static_cast<int>(WeightFormat::fp8_groups), 1), {1536}, {1, 4, 8}})
+    ->ArgNames({"threads", "format", "cols", "tokens", "cached"})
+    ->ArgsProduct({{2}, kFormats, {1536}, {1, 4, 8}, {0}})
+    ->ArgsProduct({{1}, kFormats, {512}, {1}, {1}})
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 
