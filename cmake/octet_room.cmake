@@ -1,12 +1,8 @@
 # Two checks of every access make a third of the compile time of templates (JSON, tests) and are left out of them: null,
 # where the address sanitizer stops too, and alignment. The files of intrinsics, whose accesses may be unaligned unless
-# the CPU itself checks, leave them out too, and call the address sanitizer's checks instead of having them in place.
+# the CPU itself checks, leave them out too.
 if(OCTET_SANITIZE MATCHES undefined)
   set(OCTET_FEW_CHECKS_FLAGS -fno-sanitize=null,alignment)
-endif()
-set(OCTET_ISA_SANITIZE_FLAGS ${OCTET_FEW_CHECKS_FLAGS})
-if(OCTET_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  list(APPEND OCTET_ISA_SANITIZE_FLAGS --param=asan-instrumentation-with-call-threshold=0)
 endif()
 
 # octet_room(NAME SOURCES a.cc … [USES room …] [LIBRARIES lib …] [READS_BY_ADDRESS])
