@@ -143,8 +143,8 @@ TextScore score(SequenceRunner& runner, const std::vector<std::int32_t>& ids, in
 
 // An FP8 cache amplifies the last bit of a float: a key that rounds the other way moves by a sixteenth,
 // which moves the next layer's roundings, so two correct implementations differ like two draws (by about
-// 0.003 in the NLL). The kernels of prefill and those of decode are two draws, and their mean is what is
-// compared with the reference's one.
+// 0.003 in the NLL). Three ways through the kernels are compared by their mean: gemm and prefill attention,
+// gemv and prefill attention, which add in the same order where both are there, and gemv and decode attention.
 TEST_F(Golden, LikelihoodAndDivergence) {
   const JsonValue nll = golden("smollm2.json").at("nll");
   const std::vector<std::int32_t> ids = ids_of(nll.at("ids"));
@@ -154,14 +154,14 @@ TEST_F(Golden, LikelihoodAndDivergence) {
     const double golden_nll = nll.at("mean_nll").at(mode).as_double();
     const double golden_kl = nll.at("mean_kl_vs_auto").at(mode).as_double();
     TextScore mean;
-    for (const int chunk : {512, 1}) {
+    for (const int chunk : {512, 8, 1}) {
       const TextScore draw = score(runner, ids, chunk, base);
       std::printf("%-20s chunks of %3d: nll %.6f (golden %.6f)  kl %.6f (golden %.6f)\n", mode.c_str(), chunk,
                   draw.nll, golden_nll, draw.divergence, golden_kl);
-      mean.nll += draw.nll / 2;
-      mean.divergence += draw.divergence / 2;
+      mean.nll += draw.nll / 3;
+      mean.divergence += draw.divergence / 3;
     }
-    EXPECT_NEAR(mean.nll, golden_nll, mode == "auto" ? 0.002 : 0.005) << mode;
+    EXPECT_NEAR(mean.nll, golden_nll, mode == "auto" ? 0.002 : 0.004) << mode;
     EXPECT_NEAR(mean.divergence, golden_kl, 0.15 * golden_kl + 1e-6) << mode;
   }
 }
